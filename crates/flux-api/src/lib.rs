@@ -1,0 +1,1 @@
+//! Flux kinds, conditions, reasons and references

@@ -1,0 +1,1 @@
+//! YAML as Go's YAML libraries read and write it

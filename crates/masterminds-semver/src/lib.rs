@@ -1,0 +1,1 @@
+//! Versions and constraints as Go's Masterminds/semver reads them

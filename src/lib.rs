@@ -1,0 +1,1 @@
+//! sluice: a push-based continuous-delivery agent that reads Flux YAML.
