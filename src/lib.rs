@@ -1,1 +1,7 @@
-//! sluice: a push-based continuous-delivery agent that reads Flux YAML.
+//! sluice: push-based continuous delivery that reads Flux's YAML.
+//!
+//! The rooms, from the rim inwards (see `ARCHITECTURE.md` for the invariants of each):
+//!
+//! * [`model`]: ids, revisions, causes and events; no I/O.
+
+pub mod model;

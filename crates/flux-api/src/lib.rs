@@ -1,1 +1,5 @@
-//! Flux kinds, conditions, reasons and references
+//! Flux kinds, conditions, reasons and references.
+
+mod kind;
+
+pub use kind::{Kind, UnknownKind};

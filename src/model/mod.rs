@@ -1,0 +1,13 @@
+//! The words every room shares: object keys, revisions, delivery and job ids, causes, events, time.
+//!
+//! Plain data only: no I/O, no async, nothing that belongs to a single room.
+
+mod clock;
+mod event;
+mod ids;
+mod object;
+
+pub use clock::{Clock, Timestamp};
+pub use event::{Event, Severity};
+pub use ids::{Cause, CauseKind, DeliveryId, Digest, JobId, Revision};
+pub use object::{Kind, ObjectKey, ParseObjectKeyError};
