@@ -5,3 +5,5 @@
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
 pub mod model;
+pub mod notify;
+pub mod render;
