@@ -36,6 +36,15 @@ impl Default for Options {
 /// Entries of a map above which keys are found by hash.
 const HASH_FROM: usize = 16;
 
+/// A key that JSON cannot have, by nodes.
+#[derive(Debug, Clone, Copy)]
+struct BadKey {
+    type_name: &'static str,
+    map: u32,
+    key: u32,
+    value: u32,
+}
+
 /// What kind of scalar a key was; go-yaml tells `1` from `"1"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyKind {
@@ -95,8 +104,8 @@ pub(crate) struct Decoder<'t, 'a, B> {
     max_depth: usize,
     type_errors: Vec<String>,
     first_type_error: Option<(u32, u32)>,
-    /// The first key that JSON cannot have (its type, itself, its value), which fails after all decoding.
-    bad_key: Option<(&'static str, u32, u32)>,
+    /// The first key that JSON cannot have, which fails after all decoding.
+    bad_key: Option<BadKey>,
     /// The first number that JSON cannot have, which fails last.
     json_error: Option<Error>,
 }
@@ -129,10 +138,10 @@ pub(crate) fn decode_tape<'a, B: Build>(
         let (line, column) = decoder.first_type_error.unwrap_or_default();
         return Err(Error::new(ErrorKind::Decode, text).at(line, column));
     }
-    if let Some((type_name, key, entry)) = decoder.bad_key {
+    if let Some(BadKey { type_name, key, value, .. }) = decoder.bad_key {
         let shown = gosyntax::format(tape, options.schema, key);
-        let entry = gosyntax::format(tape, options.schema, entry);
-        let text = format!("unsupported map key of type: {type_name}, key: {shown}, value: {entry}");
+        let value = gosyntax::format(tape, options.schema, value);
+        let text = format!("unsupported map key of type: {type_name}, key: {shown}, value: {value}");
         let start = tape.nodes[key as usize].start;
         return Err(Error::new(ErrorKind::Json, text).at(start.line + 1, start.column + 1));
     }
@@ -259,7 +268,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                 }
                 self.builder.null()
             }
-            Resolved::Str | Resolved::Timestamp | Resolved::Merge | Resolved::Tagged => {
+            Resolved::Str | Resolved::Timestamp | Resolved::Tagged => {
                 self.builder.string(Cow::Borrowed(&node.value))
             }
             Resolved::Binary => {
@@ -289,15 +298,15 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             if is_merge(self.get(key)) {
                 self.merge(value, entries)?;
             } else {
-                self.entry(key, value, entries)?;
+                self.entry(index, key, value, entries)?;
             }
             key = next;
         }
         Ok(())
     }
 
-    fn entry(&mut self, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
-        let (name, kind) = self.key(key, value)?;
+    fn entry(&mut self, map: u32, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
+        let (name, kind) = self.key(map, key, value)?;
         let decoded = self.node(value)?;
         match entries.find(&name) {
             None => entries.push(name, kind, decoded),
@@ -329,13 +338,13 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     }
 
     /// Decodes a key and makes it the string that JSON needs.
-    fn key(&mut self, index: u32, value: u32) -> Result<(Cow<'t, str>, KeyKind)> {
+    fn key(&mut self, map: u32, index: u32, value: u32) -> Result<(Cow<'t, str>, KeyKind)> {
         self.count(index)?;
         let node = self.get(index);
         match node.kind {
             NodeKind::Alias => {
                 let target = self.enter_alias(index)?;
-                let key = self.key(target, value)?;
+                let key = self.key(map, target, value)?;
                 self.aliases.pop();
                 return Ok(key);
             }
@@ -362,17 +371,21 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                 (Cow::Owned(shown), KeyKind::Float)
             }
             Resolved::Null => {
-                self.bad_key.get_or_insert(("%!s(<nil>)", index, value));
+                let bad = BadKey { type_name: "%!s(<nil>)", map, key: index, value };
+                match &mut self.bad_key {
+                    // The last of equal keys counts.
+                    Some(known) if known.map == map && known.type_name == bad.type_name => *known = bad,
+                    Some(_) => {}
+                    none => *none = Some(bad),
+                }
                 (Cow::Borrowed(text), KeyKind::Null)
             }
             Resolved::Uint(_) => {
-                self.bad_key.get_or_insert(("uint64", index, value));
+                self.bad_key.get_or_insert(BadKey { type_name: "uint64", map, key: index, value });
                 (Cow::Borrowed(text), KeyKind::Int)
             }
             Resolved::Binary => (Cow::Owned(self.binary(index)?), KeyKind::String),
-            Resolved::Str | Resolved::Timestamp | Resolved::Merge | Resolved::Tagged => {
-                (Cow::Borrowed(text), KeyKind::String)
-            }
+            Resolved::Str | Resolved::Timestamp | Resolved::Tagged => (Cow::Borrowed(text), KeyKind::String),
         })
     }
 

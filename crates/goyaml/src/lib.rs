@@ -2,6 +2,7 @@
 //!
 //! - [`from_str`], [`yaml_to_json`], [`from_yaml_values`]: the resolver of go-yaml v2 through the JSON of
 //!   `sigs.k8s.io/yaml`, with its error texts ([`Error`]). [`decode`] builds any other tree ([`Build`]).
+//! - [`to_yaml`], [`to_yaml_pretty`]: the emitters of go-yaml v2 and v3, of any [`Tree`].
 //! - [`to_json`] and its kin: JSON as `encoding/json` writes it, of any [`Tree`].
 //! - [`number`]: floats as `strconv` formats them.
 //!
@@ -11,6 +12,7 @@
 
 mod build;
 mod decode;
+mod emit;
 mod error;
 mod gosyntax;
 pub mod json;
@@ -19,13 +21,16 @@ pub mod number;
 mod parse;
 mod resolve;
 mod scan;
+mod sort;
 mod tape;
 mod timestamp;
 mod tree;
+pub mod unicode;
 mod value;
 
 pub use build::{Build, JsonBuilder, ValueBuilder};
 pub use decode::Options;
+pub use emit::{YamlWriter, to_yaml, to_yaml_pretty};
 pub use error::{Error, ErrorKind, Result};
 pub use json::{to_json, to_json_pretty, to_json_raw};
 pub use load::{
