@@ -22,7 +22,7 @@ pub fn decode_bytes<B: Build>(bytes: &[u8], options: Options, builder: &mut B) -
 }
 
 fn decode_source<B: Build>(source: Source<'_>, options: Options, builder: &mut B) -> Result<B::Node> {
-    match Tape::read(&mut Parser::new(source), options.max_depth)? {
+    match Tape::read(&mut Parser::new(source, options.schema), options.max_depth)? {
         Some(tape) => decode_tape(&tape, options, builder),
         None => Ok(builder.null()),
     }
