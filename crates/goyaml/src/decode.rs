@@ -23,8 +23,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nesting that a 2 MiB stack holds with room to spare.
-    pub const DEFAULT_MAX_DEPTH: usize = 1000;
+    /// Nesting that a 2 MiB stack holds with room to spare, without optimisation too. go-yaml itself stops at 10000.
+    pub const DEFAULT_MAX_DEPTH: usize = 256;
 }
 
 impl Default for Options {
@@ -102,7 +102,7 @@ pub(crate) struct Decoder<'t, 'a, B> {
     aliases: Vec<u32>,
     decode_count: u64,
     alias_count: u64,
-    /// Collections and aliases being decoded; aliases can nest deeper than the text does.
+    /// Collections being decoded; with aliases they can nest deeper than in the text.
     depth: usize,
     max_depth: usize,
     type_errors: Vec<String>,
@@ -207,31 +207,28 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
         if kind == NodeKind::Scalar {
             return self.scalar(index);
         }
+        if kind == NodeKind::Alias {
+            let target = self.enter_alias(index)?;
+            let value = self.node(target)?;
+            self.aliases.pop();
+            return Ok(value);
+        }
         self.deepen(index)?;
-        let value = match kind {
-            NodeKind::Scalar => self.scalar(index),
-            NodeKind::Sequence => self.sequence(index),
-            NodeKind::Mapping => {
-                let mut entries = Entries::with_capacity(4);
-                self.mapping(index, &mut entries)?;
-                Ok(self.builder.object(entries.list))
-            }
-            NodeKind::Alias => {
-                let target = self.enter_alias(index)?;
-                let value = self.node(target)?;
-                self.aliases.pop();
-                Ok(value)
-            }
-        };
+        let value = if kind == NodeKind::Mapping { self.map(index)? } else { self.sequence(index)? };
         self.depth -= 1;
-        value
+        Ok(value)
+    }
+
+    fn map(&mut self, index: u32) -> Result<B::Node> {
+        let mut entries = Entries::with_capacity(4);
+        self.mapping(index, &mut entries)?;
+        Ok(self.builder.object(entries.list))
     }
 
     /// Counts one level more; an error ends the decoding, so only success counts back.
     fn deepen(&mut self, index: u32) -> Result<()> {
         self.depth += 1;
-        // An alias takes a level of its own.
-        if self.depth > self.max_depth.saturating_mul(2) {
+        if self.depth > self.max_depth {
             let start = self.get(index).start;
             let text = format!("line {}: exceeded max depth of {}", start.line + 1, self.max_depth);
             return Err(Error::yaml(ErrorKind::Limit, text).at(start.line + 1, start.column + 1));
