@@ -4,4 +4,6 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
+pub mod demo;
 pub mod model;
+pub mod source;
