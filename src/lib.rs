@@ -4,6 +4,8 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
+pub mod demo;
 pub mod model;
 pub mod notify;
 pub mod render;
+pub mod source;
