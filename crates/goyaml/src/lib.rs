@@ -4,6 +4,7 @@
 //!   `sigs.k8s.io/yaml`, with its error texts ([`Error`]). [`decode`] builds any other tree ([`Build`]).
 //! - [`to_yaml`], [`to_yaml_pretty`]: the emitters of go-yaml v2 and v3, of any [`Tree`].
 //! - [`to_json`] and its kin: JSON as `encoding/json` writes it, of any [`Tree`].
+//! - [`documents`]: streams of several documents. [`node`]: trees that keep places, styles and comments.
 //! - [`number`]: floats as `strconv` formats them.
 //!
 //! The crate does no input or output and its work is bounded: nesting by [`Options::max_depth`], aliases by go-yaml's
@@ -17,11 +18,13 @@ mod error;
 mod gosyntax;
 pub mod json;
 mod load;
+pub mod node;
 pub mod number;
 mod parse;
 mod resolve;
 mod scan;
 mod sort;
+mod stream;
 mod tape;
 mod timestamp;
 mod tree;
@@ -38,5 +41,6 @@ pub use load::{
     yaml_to_json, yaml_to_json_strict,
 };
 pub use resolve::Schema;
+pub use stream::{Document, Documents, StreamOptions, documents, documents_with};
 pub use tree::{Sink, Tree};
 pub use value::{Map, Number, Value};

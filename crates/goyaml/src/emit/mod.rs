@@ -352,6 +352,25 @@ impl Sink for YamlWriter {
     }
 }
 
+/// Whether a text can stand in single quotes on one line.
+pub(crate) fn single_quotable(text: &str) -> bool {
+    let analysis = analyze::analyze(Schema::V3, text);
+    analysis.single_quoted_allowed && !analysis.multiline
+}
+
+/// Whether a text can stand without quotes, in `[]` and `{}` or outside.
+pub(crate) fn plain_writable(text: &str, in_flow: bool) -> bool {
+    let flow = in_flow && text.contains([',', '?', '[', ']', '{', '}', ':']);
+    !text.is_empty() && !flow && analyze::analyze(Schema::V3, text).plain_allowed
+}
+
+/// A text in double quotes on one line.
+pub(crate) fn double_quoted(text: &str) -> String {
+    let mut writer = YamlWriter::pretty(2);
+    writer.scalar(text, Style::DoubleQuoted, analyze::analyze(Schema::V3, text), true, false);
+    writer.out
+}
+
 /// A float as it comes out of JSON and YAML: whole numbers become integers. None where JSON has no such number.
 fn through_json(value: f64) -> Option<String> {
     let json = number::format_json(value)?;
