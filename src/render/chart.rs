@@ -116,7 +116,9 @@ pub fn build(request: &ChartRequest, profile: &HelmProfile) -> Result<BuiltChart
             if !files.contains_key("Chart.yaml") {
                 return Err(ChartBuildError::reference("stat Chart.yaml: no such file or directory"));
             }
-            load_files(&ChartFiles(files.clone()))
+            load_files(
+                &files.iter().map(|(path, data)| (path.clone(), Arc::clone(data))).collect::<ChartFiles>(),
+            )
         }
         ChartContent::Archive(bytes) => load_archive(bytes),
     }

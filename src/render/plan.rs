@@ -180,8 +180,8 @@ pub fn object_of_hook(hook: &ReleaseHook) -> Result<Value, PlanError> {
 fn documents(path: &str, text: &str) -> Result<Vec<Value>, PlanError> {
     let refuse = |reason: String| PlanError::Document { path: path.to_owned(), reason };
     let mut found = Vec::new();
-    for (_, document) in goyaml::documents(text) {
-        let json = document.map_err(|error| refuse(error.to_string()))?;
+    for document in goyaml::documents_with(text, goyaml::StreamOptions::default(), goyaml::JsonBuilder) {
+        let json = document.value.map_err(|error| refuse(error.to_string()))?;
         match json {
             Value::Null => {}
             Value::Object(mut map) => {
