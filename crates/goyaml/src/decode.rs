@@ -350,7 +350,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             Some(found) => {
                 if self.strict && entries.kinds[found] == kind {
                     let node = self.get(value);
-                    let shown = gosyntax::format_key(self.tape, self.schema, self.key_target(key));
+                    let shown = gosyntax::format(self.tape, self.schema, self.key_target(key));
                     self.type_errors
                         .push(format!("line {}: key {shown} already set in map", node.start.line + 1));
                     if self.first_type_error.is_none() {
@@ -500,7 +500,7 @@ fn is_merge(schema: Schema, node: &Node<'_>) -> bool {
 }
 
 /// Standard base64 with padding; line breaks are skipped.
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let mut quantum = 0u32;
     let mut filled = 0;

@@ -68,7 +68,7 @@ pub fn format_json(value: f64) -> Option<String> {
         return None;
     }
     let size = value.abs();
-    if size != 0.0 && (size < 1e-6 || size >= 1e21) {
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let mut out = format_e(value);
         // e-09 is written e-9.
         if let [.., b'e', b'-', b'0', last] = *out.as_bytes() {
@@ -88,7 +88,7 @@ fn format_shortest_g(text: &str, negative: bool) -> String {
     }
     // Go uses the exponent form from here on, whatever the number of digits.
     const LIMIT: i32 = 6;
-    if exponent < -4 || exponent >= LIMIT {
+    if !(-4..LIMIT).contains(&exponent) {
         push_scientific(&mut out, first, rest, exponent);
     } else if exponent < 0 {
         out.push_str("0.");

@@ -152,10 +152,10 @@ fn number(schema: Schema, text: &str, timestamps: bool) -> Resolved {
     if let Some(found) = parse_int(plain) {
         return found;
     }
-    if is_yaml_float(plain) {
-        if let Some(value) = parse_float(plain, false) {
-            return Resolved::Float(value);
-        }
+    if is_yaml_float(plain)
+        && let Some(value) = parse_float(plain, false)
+    {
+        return Resolved::Float(value);
     }
     for (prefix, radix) in [("0b", 2), ("0o", 8)] {
         if radix == 8 && schema == Schema::V2 {
@@ -165,17 +165,16 @@ fn number(schema: Schema, text: &str, timestamps: bool) -> Resolved {
             if let Ok(value) = i64::from_str_radix(rest, radix) {
                 return Resolved::Int(value);
             }
-            if let Ok(value) = u64::from_str_radix(rest.trim_start_matches('+'), radix) {
-                if !rest.starts_with('+') {
-                    return Resolved::Uint(value);
-                }
+            if !rest.starts_with('+')
+                && let Ok(value) = u64::from_str_radix(rest, radix)
+            {
+                return Resolved::Uint(value);
             }
-        } else if let Some(rest) = plain.strip_prefix('-').and_then(|rest| rest.strip_prefix(prefix)) {
-            if !rest.starts_with(['+', '-']) {
-                if let Ok(value) = i64::from_str_radix(&format!("-{rest}"), radix) {
-                    return Resolved::Int(value);
-                }
-            }
+        } else if let Some(rest) = plain.strip_prefix('-').and_then(|rest| rest.strip_prefix(prefix))
+            && !rest.starts_with(['+', '-'])
+            && let Ok(value) = i64::from_str_radix(&format!("-{rest}"), radix)
+        {
+            return Resolved::Int(value);
         }
     }
     Resolved::Str
