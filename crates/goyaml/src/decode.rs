@@ -45,6 +45,39 @@ struct BadKey {
     value: u32,
 }
 
+/// What JSON cannot have: found while decoding, but it fails only after all of it, and not at all if another value
+/// takes its place in a map.
+#[derive(Debug, Default)]
+struct Pending {
+    /// The first bad key.
+    key: Option<BadKey>,
+    /// The first infinite number or NaN, and the node it is.
+    number: Option<(f64, u32)>,
+}
+
+impl Pending {
+    fn or(self, other: Self) -> Self {
+        Self { key: self.key.or(other.key), number: self.number.or(other.number) }
+    }
+
+    /// Keys fail first: they are checked before any JSON is written.
+    fn into_error(self, tape: &Tape<'_>, schema: Schema) -> Error {
+        let (node, text) = match (self.key, self.number) {
+            (Some(BadKey { type_name, key, value, .. }), _) => {
+                let shown = gosyntax::format(tape, schema, key);
+                let value = gosyntax::format(tape, schema, value);
+                (key, format!("unsupported map key of type: {type_name}, key: {shown}, value: {value}"))
+            }
+            (None, Some((number, node))) => {
+                (node, format!("json: unsupported value: {}", number::format_g(number)))
+            }
+            (None, None) => (0, String::new()),
+        };
+        let start = tape.nodes[node as usize].start;
+        Error::new(ErrorKind::Json, text).at(start.line + 1, start.column + 1)
+    }
+}
+
 /// What kind of scalar a key was; go-yaml tells `1` from `"1"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyKind {
@@ -61,6 +94,8 @@ struct Entries<'a, N> {
     index: HashMap<Cow<'a, str>, usize>,
     /// Whether a key that is there already keeps its value.
     keep: bool,
+    /// What JSON cannot have within the values, by entry.
+    pending: Vec<(usize, Pending)>,
 }
 
 impl<'a, N> Entries<'a, N> {
@@ -70,6 +105,7 @@ impl<'a, N> Entries<'a, N> {
             kinds: Vec::with_capacity(capacity),
             index: HashMap::new(),
             keep: false,
+            pending: Vec::new(),
         }
     }
 
@@ -107,10 +143,8 @@ pub(crate) struct Decoder<'t, 'a, B> {
     max_depth: usize,
     type_errors: Vec<String>,
     first_type_error: Option<(u32, u32)>,
-    /// The first key that JSON cannot have, which fails after all decoding.
-    bad_key: Option<BadKey>,
-    /// The first number that JSON cannot have, which fails last.
-    json_error: Option<Error>,
+    /// What JSON cannot have of what was decoded so far, if anything.
+    pending: Option<Box<Pending>>,
 }
 
 /// Decodes a document.
@@ -132,8 +166,7 @@ pub(crate) fn decode_tape<'a, B: Build>(
         max_depth: options.max_depth,
         type_errors: Vec::new(),
         first_type_error: None,
-        bad_key: None,
-        json_error: None,
+        pending: None,
     };
     let value = decoder.node(0)?;
     if !decoder.type_errors.is_empty() {
@@ -141,15 +174,8 @@ pub(crate) fn decode_tape<'a, B: Build>(
         let (line, column) = decoder.first_type_error.unwrap_or_default();
         return Err(Error::new(ErrorKind::Decode, text).at(line, column));
     }
-    if let Some(BadKey { type_name, key, value, .. }) = decoder.bad_key {
-        let shown = gosyntax::format(tape, options.schema, key);
-        let value = gosyntax::format(tape, options.schema, value);
-        let text = format!("unsupported map key of type: {type_name}, key: {shown}, value: {value}");
-        let start = tape.nodes[key as usize].start;
-        return Err(Error::new(ErrorKind::Json, text).at(start.line + 1, start.column + 1));
-    }
-    match decoder.json_error {
-        Some(error) => Err(error),
+    match decoder.pending {
+        Some(pending) => Err(pending.into_error(tape, options.schema)),
         None => Ok(value),
     }
 }
@@ -222,6 +248,10 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     fn map(&mut self, index: u32) -> Result<B::Node> {
         let mut entries = Entries::with_capacity(4);
         self.mapping(index, &mut entries)?;
+        for (_, pending) in entries.pending {
+            let known = self.pending.take().map_or_else(Pending::default, |known| *known);
+            self.pending = Some(Box::new(known.or(pending)));
+        }
         Ok(self.builder.object(entries.list))
     }
 
@@ -261,11 +291,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             Resolved::Uint(value) => self.builder.number(Number::Uint(value)),
             Resolved::Float(value) if value.is_finite() => self.builder.number(Number::Float(value)),
             Resolved::Float(value) => {
-                if self.json_error.is_none() {
-                    let text = format!("json: unsupported value: {}", number::format_g(value));
-                    let error = Error::new(ErrorKind::Json, text);
-                    self.json_error = Some(error.at(node.start.line + 1, node.start.column + 1));
-                }
+                self.pending.get_or_insert_default().number.get_or_insert((value, index));
                 self.builder.null()
             }
             Resolved::Str | Resolved::Timestamp | Resolved::Tagged => {
@@ -343,9 +369,14 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
 
     fn entry(&mut self, map: u32, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
         let (name, kind) = self.key(map, key, value)?;
+        let outside = self.pending.take();
         let decoded = self.node(value)?;
+        let own = std::mem::replace(&mut self.pending, outside);
         match entries.find(&name) {
-            None => entries.push(name, kind, decoded),
+            None => {
+                entries.pending.extend(own.map(|own| (entries.list.len(), *own)));
+                entries.push(name, kind, decoded);
+            }
             Some(_) if entries.keep => {}
             Some(found) => {
                 if self.strict && entries.kinds[found] == kind {
@@ -359,6 +390,8 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                     }
                     return Ok(());
                 }
+                entries.pending.retain(|&(entry, _)| entry != found);
+                entries.pending.extend(own.map(|own| (found, *own)));
                 entries.list[found].1 = decoded;
                 entries.kinds[found] = kind;
             }
@@ -414,7 +447,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             }
             Resolved::Null => {
                 let bad = BadKey { type_name: "%!s(<nil>)", map, key: index, value };
-                match &mut self.bad_key {
+                match &mut self.pending.get_or_insert_default().key {
                     // The last of equal keys counts.
                     Some(known) if known.map == map && known.type_name == bad.type_name => *known = bad,
                     Some(_) => {}
@@ -423,7 +456,8 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                 (Cow::Borrowed(text), KeyKind::Null)
             }
             Resolved::Uint(_) => {
-                self.bad_key.get_or_insert(BadKey { type_name: "uint64", map, key: index, value });
+                let known = &mut self.pending.get_or_insert_default().key;
+                known.get_or_insert(BadKey { type_name: "uint64", map, key: index, value });
                 (Cow::Borrowed(text), KeyKind::Int)
             }
             Resolved::Binary => (Cow::Owned(self.binary(index)?), KeyKind::String),
