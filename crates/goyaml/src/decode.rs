@@ -248,6 +248,9 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     fn map(&mut self, index: u32) -> Result<B::Node> {
         let mut entries = Entries::with_capacity(4);
         self.mapping(index, &mut entries)?;
+        // JSON is written in the order of the keys.
+        let list = &entries.list;
+        entries.pending.sort_by(|a, b| list[a.0].0.cmp(&list[b.0].0));
         for (_, pending) in entries.pending {
             let known = self.pending.take().map_or_else(Pending::default, |known| *known);
             self.pending = Some(Box::new(known.or(pending)));
@@ -527,7 +530,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     }
 }
 
-fn is_merge(schema: Schema, node: &Node<'_>) -> bool {
+pub(crate) fn is_merge(schema: Schema, node: &Node<'_>) -> bool {
     // To go-yaml v3 a quoted `<<` merges as well.
     let implicit = node.implicit || (schema == Schema::V3 && node.tag.is_none());
     node.kind == NodeKind::Scalar && node.value == "<<" && (implicit || node.tag() == MERGE_TAG)

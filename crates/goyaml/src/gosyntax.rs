@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::decode::decode_base64;
+use crate::decode::{decode_base64, is_merge};
 use crate::json;
 use crate::number;
 use crate::resolve::{Resolved, Schema, resolve};
@@ -41,22 +41,8 @@ fn write_node(tape: &Tape<'_>, schema: Schema, index: u32, depth: usize, out: &m
             out.push('}');
         }
         NodeKind::Mapping => {
-            let mut entries: Vec<(String, String)> = Vec::new();
-            let mut length = out.len();
-            let mut key = index + 1;
-            while key < node.next && length <= MAX_LEN {
-                let value = tape.nodes[key as usize].next;
-                let (mut name, mut shown) = (String::new(), String::new());
-                write_node(tape, schema, key, depth + 1, &mut name);
-                write_node(tape, schema, value, depth + 1, &mut shown);
-                length += name.len() + shown.len();
-                // The last of equal keys counts.
-                match entries.iter_mut().find(|(known, _)| *known == name) {
-                    Some(entry) => entry.1 = shown,
-                    None => entries.push((name, shown)),
-                }
-                key = tape.nodes[value as usize].next;
-            }
+            let mut entries = Vec::new();
+            collect(tape, schema, index, depth + 1, &mut entries);
             entries.sort();
             out.push_str("map[interface {}]interface {}{");
             for (i, (name, shown)) in entries.iter().enumerate() {
@@ -84,6 +70,50 @@ fn write_node(tape: &Tape<'_>, schema: Schema, index: u32, depth: usize, out: &m
                 }
                 _ => out.write_str(&json::quote_go(&node.value)),
             };
+        }
+    }
+}
+
+/// Prints the entries of a map, merged ones among them; the last of equal keys counts.
+fn collect(tape: &Tape<'_>, schema: Schema, index: u32, depth: usize, entries: &mut Vec<(String, String)>) {
+    let node = &tape.nodes[index as usize];
+    let length = entries.iter().map(|(name, shown)| name.len() + shown.len()).sum::<usize>();
+    if depth > MAX_DEPTH || length > MAX_LEN {
+        return;
+    }
+    match node.kind {
+        NodeKind::Scalar => {}
+        NodeKind::Alias => collect(tape, schema, node.target, depth + 1, entries),
+        NodeKind::Sequence => {
+            let mut children = Vec::new();
+            let mut child = index + 1;
+            while child < node.next {
+                children.push(child);
+                child = tape.nodes[child as usize].next;
+            }
+            for &child in children.iter().rev() {
+                collect(tape, schema, child, depth + 1, entries);
+            }
+        }
+        NodeKind::Mapping => {
+            let mut key = index + 1;
+            let mut left = MAX_LEN;
+            while key < node.next && left > 0 {
+                let value = tape.nodes[key as usize].next;
+                if is_merge(schema, &tape.nodes[key as usize]) {
+                    collect(tape, schema, value, depth + 1, entries);
+                } else {
+                    let (mut name, mut shown) = (String::new(), String::new());
+                    write_node(tape, schema, key, depth + 1, &mut name);
+                    write_node(tape, schema, value, depth + 1, &mut shown);
+                    left = left.saturating_sub(name.len() + shown.len());
+                    match entries.iter_mut().find(|(known, _)| *known == name) {
+                        Some(entry) => entry.1 = shown,
+                        None => entries.push((name, shown)),
+                    }
+                }
+                key = tape.nodes[value as usize].next;
+            }
         }
     }
 }
