@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gosyntax;
 use crate::number;
 use crate::resolve::{MERGE_TAG, Resolved, Schema, resolve};
+use crate::scan::Style;
 use crate::tape::{Node, NodeKind, Tape};
 use crate::value::Number;
 
@@ -35,6 +36,9 @@ impl Default for Options {
 
 /// Entries of a map above which keys are found by hash.
 const HASH_FROM: usize = 16;
+
+/// How many repeats of one key are reported with each earlier one.
+const MAX_DUPLICATES: usize = 16;
 
 /// A key that JSON cannot have, by nodes.
 #[derive(Debug, Clone, Copy)]
@@ -271,11 +275,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
 
     fn resolve(&self, index: u32) -> Result<Resolved> {
         let node = self.get(index);
-        if node.tag.is_none() && !node.implicit {
-            return Ok(Resolved::Str);
-        }
-        resolve(self.schema, node.tag(), &node.value)
-            .map_err(|error| error.at(node.start.line + 1, node.start.column + 1))
+        resolve_node(self.schema, node).map_err(|error| error.at(node.start.line + 1, node.start.column + 1))
     }
 
     fn binary(&self, index: u32) -> Result<String> {
@@ -350,24 +350,30 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     /// Reports the keys that occur twice, as go-yaml v3 does whether strict or not.
     fn has_duplicates(&mut self, index: u32) -> bool {
         let end = self.get(index).next;
-        let mut seen: HashMap<(NodeKind, &str), u32> = HashMap::new();
-        let mut found = false;
+        let mut seen: HashMap<(NodeKind, &str), Vec<u32>> = HashMap::new();
         let mut key = index + 1;
         while key < end {
             let node = self.get(key);
-            if let Some(&first) = seen.get(&(node.kind, &*node.value)) {
-                let first = self.get(first).start.line + 1;
-                let (line, shown) = (node.start.line + 1, crate::json::quote_go(&node.value));
-                self.type_errors
-                    .push(format!("line {line}: mapping key {shown} already defined at line {first}"));
-                self.first_type_error.get_or_insert((line, node.start.column + 1));
-                found = true;
-            } else {
-                seen.insert((node.kind, &node.value), key);
-            }
+            seen.entry((node.kind, &node.value)).or_default().push(key);
             key = self.get(node.next).next;
         }
-        found
+        let mut pairs: Vec<(u32, u32)> = Vec::new();
+        for keys in seen.values() {
+            // Every later key with every earlier one, as long as that stays readable.
+            for (i, &first) in keys.iter().enumerate().take(MAX_DUPLICATES) {
+                pairs.extend(keys[i + 1..].iter().take(MAX_DUPLICATES).map(|&later| (first, later)));
+            }
+        }
+        pairs.sort_unstable();
+        for &(first, later) in &pairs {
+            let (first, later) = (self.get(first), self.get(later));
+            let (line, shown) = (later.start.line + 1, crate::json::quote_go(&later.value));
+            let first = first.start.line + 1;
+            self.type_errors
+                .push(format!("line {line}: mapping key {shown} already defined at line {first}"));
+            self.first_type_error.get_or_insert((line, later.start.column + 1));
+        }
+        !pairs.is_empty()
     }
 
     fn entry(&mut self, map: u32, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
@@ -527,6 +533,17 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
         self.aliases.pop();
         self.depth -= 1;
         Ok(())
+    }
+}
+
+/// What a scalar means, by its tag, its style and its text.
+pub(crate) fn resolve_node(schema: Schema, node: &Node<'_>) -> Result<Resolved> {
+    match node.tag() {
+        "" if !node.implicit => Ok(Resolved::Str),
+        // To go-yaml v3 a lone `!` is no tag.
+        "!" if schema == Schema::V3 && node.style != Style::Plain => Ok(Resolved::Str),
+        "!" if schema == Schema::V3 => resolve(schema, "", &node.value),
+        tag => resolve(schema, tag, &node.value),
     }
 }
 

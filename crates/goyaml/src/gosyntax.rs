@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::decode::{decode_base64, is_merge};
+use crate::decode::{decode_base64, is_merge, resolve_node};
 use crate::json;
 use crate::number;
-use crate::resolve::{Resolved, Schema, resolve};
+use crate::resolve::{Resolved, Schema};
 use crate::tape::{NodeKind, Tape};
 
 /// Longest text printed; aliases can make a short document very long.
@@ -44,7 +44,8 @@ fn write_node(tape: &Tape<'_>, schema: Schema, index: u32, depth: usize, out: &m
             let mut entries = Vec::new();
             collect(tape, schema, index, depth + 1, &mut entries);
             entries.sort();
-            out.push_str("map[interface {}]interface {}{");
+            let strings = schema == Schema::V3 && entries.iter().all(|(name, _)| name.starts_with('"'));
+            out.push_str(if strings { "map[string]interface {}{" } else { "map[interface {}]interface {}{" });
             for (i, (name, shown)) in entries.iter().enumerate() {
                 let separator = if i > 0 { ", " } else { "" };
                 out.extend([separator, name, ":", shown]);
@@ -52,11 +53,7 @@ fn write_node(tape: &Tape<'_>, schema: Schema, index: u32, depth: usize, out: &m
             out.push('}');
         }
         NodeKind::Scalar => {
-            let resolved = if node.tag.is_none() && !node.implicit {
-                Resolved::Str
-            } else {
-                resolve(schema, node.tag(), &node.value).unwrap_or(Resolved::Str)
-            };
+            let resolved = resolve_node(schema, node).unwrap_or(Resolved::Str);
             // Writing to a string cannot fail.
             let _written = match resolved {
                 Resolved::Null => out.write_str("interface {}(nil)"),

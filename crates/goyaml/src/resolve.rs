@@ -9,7 +9,8 @@ pub enum Schema {
     /// go-yaml v2, as `sigs.k8s.io/yaml` uses it (Helm values, Flux, kubectl): `yes`, `on`, `y` and their like are booleans.
     #[default]
     V2,
-    /// go-yaml v3 decoding into `interface{}`, as kyaml (kustomize) uses it: only `true` and `false` are booleans.
+    /// go-yaml v3 as kyaml (kustomize) uses it: only `true` and `false` are booleans, a key that occurs twice is an
+    /// error, merge keys do not replace what the map has. Keys stay their text, and so do timestamps.
     V3,
 }
 
