@@ -1,6 +1,6 @@
 //! Parses RE2 syntax as Go's `regexp/syntax` does, error for error.
 
-use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange, Hir, Look};
+use regex_syntax::hir::{ClassUnicode, Hir, Look};
 
 use super::ast::{Limit, Node};
 use super::class;
