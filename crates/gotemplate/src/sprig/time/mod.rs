@@ -11,7 +11,7 @@ mod zone;
 
 pub use duration::Duration;
 pub use parse::ParseError;
-pub use zone::Zone;
+pub use zone::{LocalZone, NamedZone, Zone};
 
 use calendar::Civil;
 
