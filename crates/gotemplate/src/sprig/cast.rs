@@ -133,11 +133,8 @@ pub(super) fn parse_float(text: &[u8]) -> Option<f64> {
 /// `1.8p3`: hexadecimal digits and a binary exponent, which is required.
 fn parse_hex_float(text: &str) -> Option<f64> {
     let (mantissa, exponent) = text.split_once('p')?;
-    let is_signed_decimal = exponent
-        .strip_prefix(['+', '-'])
-        .unwrap_or(exponent)
-        .bytes()
-        .all(|byte| byte.is_ascii_digit());
+    let is_signed_decimal =
+        exponent.strip_prefix(['+', '-']).unwrap_or(exponent).bytes().all(|byte| byte.is_ascii_digit());
     if !is_signed_decimal || !underscores_are_right(mantissa.replace('.', "").as_bytes(), true) {
         return None;
     }

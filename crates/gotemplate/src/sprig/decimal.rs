@@ -54,10 +54,7 @@ impl Decimal {
     }
 
     pub(super) fn mul(&self, other: &Self) -> Self {
-        Self {
-            coefficient: &self.coefficient * &other.coefficient,
-            exponent: self.exponent + other.exponent,
-        }
+        Self { coefficient: &self.coefficient * &other.coefficient, exponent: self.exponent + other.exponent }
     }
 
     /// The quotient with sixteen digits behind the point, halves rounded away from zero.

@@ -84,9 +84,8 @@ fn pick(ctx: &mut Ctx, args: &[Value]) -> Answer {
 }
 
 fn omit(ctx: &mut Ctx, args: &[Value]) -> Answer {
-    let is_omitted = |key| args.from(1).iter().any(|omitted| omitted.as_str() == Some(key));
     let mut entries = args.map(0)?.entries();
-    entries.retain(|(key, _)| !is_omitted(key));
+    entries.retain(|(key, _)| !args.from(1).iter().any(|omitted| omitted.as_str() == Some(key)));
     made(ctx, entries)
 }
 
@@ -125,10 +124,7 @@ fn dig(_: &mut Ctx, args: &[Value]) -> Answer {
 
 /// Go's type assertion: a named map type such as `common.Values` is not the plain one.
 fn as_dict(value: &Value) -> Result<&Map, Error> {
-    value
-        .as_map()
-        .filter(|map| map.go_type() == MAP)
-        .ok_or_else(|| conversion_error(value, MAP.name()))
+    value.as_map().filter(|map| map.go_type() == MAP).ok_or_else(|| conversion_error(value, MAP.name()))
 }
 
 fn conversion_error(value: &Value, wanted: &str) -> Error {

@@ -49,9 +49,7 @@ pub(super) fn deep_equal(ctx: &mut Ctx, a: &Value, b: &Value, depth: usize) -> R
             }
             true
         }
-        (Value::Host(a), Value::Host(b)) => {
-            std::rc::Rc::ptr_eq(a, b) || a.equal(&**b).unwrap_or(false)
-        }
+        (Value::Host(a), Value::Host(b)) => std::rc::Rc::ptr_eq(a, b) || a.equal(&**b).unwrap_or(false),
         // Functions are equal only when both are nil.
         _ => false,
     })

@@ -15,7 +15,7 @@ pub(super) fn merge_into(
     for (key, value) in source.entries() {
         ctx.charge(2 * size_of::<Value>())?;
         let present = target.get(&key);
-        let mut put = |value: Value| {
+        let put = |value: Value| {
             if target.insert(key.clone(), value) {
                 Ok(())
             } else {

@@ -10,20 +10,27 @@ pub mod time;
 mod args;
 mod case;
 mod cast;
+mod dates;
 mod decimal;
 mod defaults;
 mod dicts;
+mod durations;
+mod encodings;
 mod equal;
+mod ip;
 mod lists;
 mod merge;
 mod numbers;
 mod paths;
 mod reflection;
+mod regexps;
 mod semvers;
 mod strings;
 mod surroundings;
 mod text;
 mod unicode;
+mod url;
+mod urls;
 
 use crate::Func;
 pub use surroundings::{FillRandom, Surroundings};
@@ -39,8 +46,18 @@ pub fn functions() -> impl Iterator<Item = Func> {
         reflection::FUNCTIONS,
         paths::FUNCTIONS,
         semvers::FUNCTIONS,
+        dates::FUNCTIONS,
+        regexps::FUNCTIONS,
+        encodings::FUNCTIONS,
+        urls::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
     .cloned()
+}
+
+/// Functions of durations as values (`mustToDuration`, `durationSeconds`, …), which are not sprig's;
+/// Helm has them since 4.3.
+pub fn duration_functions() -> impl Iterator<Item = Func> {
+    durations::FUNCTIONS.iter().cloned()
 }

@@ -47,9 +47,7 @@ pub(super) const FUNCTIONS: &[Func] = &[
     Func::variadic("subf", &[ANY, ANY], FLOAT64, |_, args| {
         decimals(args.any(0), args.from(1), |a, b| Ok(a.sub(b)))
     }),
-    Func::variadic("divf", &[ANY, ANY], FLOAT64, |_, args| {
-        decimals(args.any(0), args.from(1), Decimal::div)
-    }),
+    Func::variadic("divf", &[ANY, ANY], FLOAT64, |_, args| decimals(args.any(0), args.from(1), Decimal::div)),
     Func::variadic("mulf", &[ANY, ANY], FLOAT64, |_, args| {
         decimals(args.any(0), args.from(1), |a, b| Ok(a.mul(b)))
     }),

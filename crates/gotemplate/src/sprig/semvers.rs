@@ -6,11 +6,11 @@ use masterminds_semver::{Constraints, Version, VersionError};
 
 use super::args::{Answer, Args, string};
 use crate::types::{ANY, BOOL, BYTES, INT, STRING, UINT64};
-use crate::{Ctx, Error, Func, GoType, Host, Kind, Method, Str, TypeDesc, UintKind, Value};
+use crate::{Error, Func, GoType, Host, Kind, Method, Str, TypeDesc, UintKind, Value};
 
 /// The version functions of sprig.
 pub(super) const FUNCTIONS: &[Func] = &[
-    Func::new("semver", &[STRING], POINTER, |_, args| {
+    Func::new("semver", &[STRING], GoType(&POINTER), |_, args| {
         Ok(Value::host(Pointer(Rc::new(parse(args.text(0)?)?))))
     }),
     Func::new("semverCompare", &[STRING, STRING], BOOL, |_, args| {
@@ -41,20 +41,14 @@ struct Pointer(Rc<Version>);
 /// Go's `semver.Version`, which the changing methods give back.
 struct Plain(Rc<Version>);
 
-const POINTER: GoType = {
-    static DESC: TypeDesc = TypeDesc::host("*semver.Version", Kind::Pointer, METHODS);
-    GoType(&DESC)
-};
+static POINTER: TypeDesc = TypeDesc::host("*semver.Version", Kind::Pointer, METHODS);
 
-const PLAIN: GoType = {
-    // Go methods with a pointer receiver are not found on the plain struct.
-    static DESC: TypeDesc = TypeDesc::host("semver.Version", Kind::Struct, VALUE_METHODS);
-    GoType(&DESC)
-};
+// Go methods with a pointer receiver are not found on the plain struct.
+static PLAIN: TypeDesc = TypeDesc::host("semver.Version", Kind::Struct, VALUE_METHODS);
 
 impl Host for Pointer {
     fn go_type(&self) -> GoType {
-        POINTER
+        GoType(&POINTER)
     }
 
     fn string(&self) -> Option<Str> {
@@ -77,7 +71,7 @@ impl Host for Pointer {
 
 impl Host for Plain {
     fn go_type(&self) -> GoType {
-        PLAIN
+        GoType(&PLAIN)
     }
 
     fn string(&self) -> Option<Str> {
@@ -138,77 +132,56 @@ const fn method(
     Method { name, params, variadic: false, result, call }
 }
 
-const MAJOR: Method = method("Major", &[], UINT64, |_, this, _| uint(version(this)?.major()));
-const MINOR: Method = method("Minor", &[], UINT64, |_, this, _| uint(version(this)?.minor()));
-const PATCH: Method = method("Patch", &[], UINT64, |_, this, _| uint(version(this)?.patch()));
-const PRERELEASE: Method =
-    method("Prerelease", &[], STRING, |_, this, _| string(version(this)?.prerelease()));
-const METADATA: Method = method("Metadata", &[], STRING, |_, this, _| string(version(this)?.metadata()));
-const STRING_METHOD: Method =
-    method("String", &[], STRING, |_, this, _| string(version(this)?.to_string()));
-const INC_PATCH: Method = method("IncPatch", &[], PLAIN, |_, this, _| {
-    Ok(plain(version(this)?.increment_patch().map_err(message)?))
-});
-const INC_MINOR: Method = method("IncMinor", &[], PLAIN, |_, this, _| {
-    Ok(plain(version(this)?.increment_minor().map_err(message)?))
-});
-const INC_MAJOR: Method = method("IncMajor", &[], PLAIN, |_, this, _| {
-    Ok(plain(version(this)?.increment_major().map_err(message)?))
-});
-const SET_PRERELEASE: Method = method("SetPrerelease", &[STRING], PLAIN, |_, this, args| {
-    let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidPrerelease))?;
-    Ok(plain(version(this)?.with_prerelease(text).map_err(message)?))
-});
-const SET_METADATA: Method = method("SetMetadata", &[STRING], PLAIN, |_, this, args| {
-    let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidMetadata))?;
-    Ok(plain(version(this)?.with_metadata(text).map_err(message)?))
-});
-const MARSHAL_JSON: Method = method("MarshalJSON", &[], BYTES, |_, this, _| {
-    Ok(Value::bytes(format!("\"{}\"", version(this)?).into_bytes()))
-});
-const MARSHAL_TEXT: Method = method("MarshalText", &[], BYTES, |_, this, _| {
-    Ok(Value::bytes(version(this)?.to_string().into_bytes()))
-});
-const VALUE_METHOD: Method = method("Value", &[], ANY, |_, this, _| string(version(this)?.to_string()));
+/// The methods of the plain struct, and more: descriptors refer to each other, which statics may and
+/// constants may not, so the shared part is repeated by a macro.
+macro_rules! methods {
+    ($($more:expr),* $(,)?) => {
+        &[
+            method("Major", &[], UINT64, |_, this, _| uint(version(this)?.major())),
+            method("Minor", &[], UINT64, |_, this, _| uint(version(this)?.minor())),
+            method("Patch", &[], UINT64, |_, this, _| uint(version(this)?.patch())),
+            method("Prerelease", &[], STRING, |_, this, _| string(version(this)?.prerelease())),
+            method("Metadata", &[], STRING, |_, this, _| string(version(this)?.metadata())),
+            method("String", &[], STRING, |_, this, _| string(version(this)?.to_string())),
+            method("IncPatch", &[], GoType(&PLAIN), |_, this, _| {
+            Ok(plain(version(this)?.increment_patch().map_err(message)?))
+        }),
+            method("IncMinor", &[], GoType(&PLAIN), |_, this, _| {
+            Ok(plain(version(this)?.increment_minor().map_err(message)?))
+        }),
+            method("IncMajor", &[], GoType(&PLAIN), |_, this, _| {
+            Ok(plain(version(this)?.increment_major().map_err(message)?))
+        }),
+            method("SetPrerelease", &[STRING], GoType(&PLAIN), |_, this, args| {
+            let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidPrerelease))?;
+            Ok(plain(version(this)?.with_prerelease(text).map_err(message)?))
+        }),
+            method("SetMetadata", &[STRING], GoType(&PLAIN), |_, this, args| {
+            let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidMetadata))?;
+            Ok(plain(version(this)?.with_metadata(text).map_err(message)?))
+        }),
+            method("MarshalJSON", &[], BYTES, |_, this, _| {
+            Ok(Value::bytes(format!("\"{}\"", version(this)?).into_bytes()))
+        }),
+            method("MarshalText", &[], BYTES, |_, this, _| Ok(Value::bytes(version(this)?.to_string().into_bytes()))),
+            method("Value", &[], ANY, |_, this, _| string(version(this)?.to_string())),
+            $($more),*
+        ]
+    };
+}
 
-static VALUE_METHODS: &[Method] = &[
-    MAJOR,
-    MINOR,
-    PATCH,
-    PRERELEASE,
-    METADATA,
-    STRING_METHOD,
-    INC_PATCH,
-    INC_MINOR,
-    INC_MAJOR,
-    SET_PRERELEASE,
-    SET_METADATA,
-    MARSHAL_JSON,
-    MARSHAL_TEXT,
-    VALUE_METHOD,
-];
+static VALUE_METHODS: &[Method] = methods![];
 
-static METHODS: &[Method] = &[
-    MAJOR,
-    MINOR,
-    PATCH,
-    PRERELEASE,
-    METADATA,
-    STRING_METHOD,
-    INC_PATCH,
-    INC_MINOR,
-    INC_MAJOR,
-    SET_PRERELEASE,
-    SET_METADATA,
-    MARSHAL_JSON,
-    MARSHAL_TEXT,
-    VALUE_METHOD,
+static METHODS: &[Method] = methods![
     method("Original", &[], STRING, |_, this, _| string(version(this)?.original())),
-    method("Compare", &[POINTER], INT, |_, this, args| Ok(Value::int(order(this, args)?))),
-    method("Equal", &[POINTER], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? == 0))),
-    method("LessThan", &[POINTER], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? < 0))),
-    method("LessThanEqual", &[POINTER], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? <= 0))),
-    method("GreaterThan", &[POINTER], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? > 0))),
-    method("GreaterThanEqual", &[POINTER], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? >= 0))),
+    method("Compare", &[GoType(&POINTER)], INT, |_, this, args| Ok(Value::int(order(this, args)?))),
+    method("Equal", &[GoType(&POINTER)], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? == 0))),
+    method("LessThan", &[GoType(&POINTER)], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? < 0))),
+    method("LessThanEqual", &[GoType(&POINTER)], BOOL, |_, this, args| {
+        Ok(Value::Bool(order(this, args)? <= 0))
+    }),
+    method("GreaterThan", &[GoType(&POINTER)], BOOL, |_, this, args| Ok(Value::Bool(order(this, args)? > 0))),
+    method("GreaterThanEqual", &[GoType(&POINTER)], BOOL, |_, this, args| {
+        Ok(Value::Bool(order(this, args)? >= 0))
+    }),
 ];
-

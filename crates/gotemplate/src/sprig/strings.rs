@@ -11,9 +11,7 @@ pub(super) const FUNCTIONS: &[Func] = &[
     Func::new("hello", &[], STRING, |_, _| string("Hello!")),
     Func::new("abbrev", &[INT, STRING], STRING, abbrev),
     Func::new("abbrevboth", &[INT, INT, STRING], STRING, abbrevboth),
-    Func::new("trunc", &[INT, STRING], STRING, |_, args| {
-        string(text::truncate(args.int(0)?, args.text(1)?))
-    }),
+    Func::new("trunc", &[INT, STRING], STRING, |_, args| string(text::truncate(args.int(0)?, args.text(1)?))),
     Func::new("trim", &[STRING], STRING, |_, args| string(text::trim_space(args.text(0)?))),
     Func::new("upper", &[STRING], STRING, |_, args| string(unicode::upper(args.text(0)?))),
     Func::new("lower", &[STRING], STRING, |_, args| string(unicode::lower(args.text(0)?))),
@@ -230,7 +228,7 @@ fn sort_alpha(ctx: &mut Ctx, args: &[Value]) -> Answer {
     if let Value::List(list) = value
         && list.go_type() == STRINGS
     {
-        list.sort_in_place(|items| items.sort_by(|a, b| a.as_str().cmp(&b.as_str())));
+        list.sort_strings();
         return Ok(value.clone());
     }
     Ok(Value::List(List::new(STRINGS, parts.into_iter().map(Value::Str).collect())))

@@ -19,7 +19,10 @@ pub struct Surroundings {
 impl Surroundings {
     /// Surroundings with this clock and this source of random bytes, in UTC. Keys and certificates are
     /// made of these bytes: outside tests they must come from a cryptographic generator.
-    pub fn new(now: impl Fn() -> Time + 'static, fill_random: impl FnMut(&mut [u8]) + 'static) -> Surroundings {
+    pub fn new(
+        now: impl Fn() -> Time + 'static,
+        fill_random: impl FnMut(&mut [u8]) + 'static,
+    ) -> Surroundings {
         Surroundings {
             now: Box::new(now),
             fill_random: RefCell::new(Box::new(fill_random)),
@@ -42,7 +45,8 @@ pub(super) fn local_zone(ctx: &Ctx) -> LocalZone {
 
 /// The current time in the local zone.
 pub(super) fn now(ctx: &Ctx) -> Result<Time, Error> {
-    let outside = ctx.extension::<Surroundings>().ok_or_else(|| Error::msg("no clock was given to this render"))?;
+    let outside =
+        ctx.extension::<Surroundings>().ok_or_else(|| Error::msg("no clock was given to this render"))?;
     Ok((outside.now)().in_zone(Zone::Local(outside.local_zone.clone())))
 }
 

@@ -5,11 +5,13 @@
 
 mod calendar;
 mod duration;
+mod host;
 mod layout;
 mod parse;
 mod zone;
 
 pub use duration::Duration;
+pub use host::{DURATION, TIME};
 pub use parse::ParseError;
 pub use zone::{LocalZone, NamedZone, Zone};
 
