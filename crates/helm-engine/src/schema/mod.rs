@@ -103,29 +103,20 @@ impl Schema {
 pub struct SchemaError(pub String);
 
 /// Checks a chart's values and, below them, its subcharts'.
-pub(crate) fn validate<'s>(
-    tree: &Tree,
-    values: &Value,
-    schema_of: &impl Fn(&Tree) -> Option<&'s Schema>,
-) -> Result<(), SchemaError> {
+pub(crate) fn validate(tree: &Tree, values: &Value) -> Result<(), SchemaError> {
     let mut problems = String::new();
-    collect(tree, values, schema_of, &mut problems);
+    collect(tree, values, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(SchemaError(problems)) }
 }
 
-fn collect<'s>(
-    tree: &Tree,
-    values: &Value,
-    schema_of: &impl Fn(&Tree) -> Option<&'s Schema>,
-    problems: &mut String,
-) {
-    if let Some(Err(problem)) = schema_of(tree).map(|schema| schema.check(values)) {
+fn collect(tree: &Tree, values: &Value, problems: &mut String) {
+    if let Some(Err(problem)) = tree.source.schema.as_ref().map(|schema| schema.check(values)) {
         write!(problems, "{}:\n{problem}", tree.metadata.name).expect("writing to memory cannot fail");
     }
     for child in &tree.children {
         match values.get(&child.metadata.name) {
             None | Some(Value::Null) => {}
-            Some(below @ Value::Object(_)) => collect(child, below, schema_of, problems),
+            Some(below @ Value::Object(_)) => collect(child, below, problems),
             Some(other) => {
                 let go_type = match other {
                     Value::Bool(_) => "bool",
