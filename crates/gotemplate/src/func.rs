@@ -4,6 +4,7 @@
 //! to the next (a cluster to look things up in, a clock, a source of random bytes) is either a function
 //! bound per render (see [`FuncBody::Bound`]) or an extension of the [`Ctx`].
 
+use crate::gofmt::{self, Bounds};
 use crate::{Error, GoType, Limit, Str, Value};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -240,6 +241,25 @@ impl Ctx {
             return Err(Limit::Steps(self.limits.steps).into());
         }
         Ok(())
+    }
+
+    /// How far printing may still go.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { nesting: self.limits.nesting, bytes: self.limits.memory.saturating_sub(self.memory) }
+    }
+
+    /// Go's `fmt.Sprint` of these values; of one value it is what `%v` prints.
+    pub fn sprint(&mut self, args: &[Value]) -> Result<Str, Error> {
+        let text = gofmt::sprint(args, self.bounds())?;
+        self.charge(text.len())?;
+        Ok(text.into())
+    }
+
+    /// Go's `fmt.Sprintf`.
+    pub fn sprintf(&mut self, format: &[u8], args: &[Value]) -> Result<Str, Error> {
+        let text = gofmt::sprintf(format, args, self.bounds())?;
+        self.charge(text.len())?;
+        Ok(text.into())
     }
 
     /// Fails when `depth` levels of a value are more than may be followed; for functions that recurse.

@@ -23,8 +23,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nesting that a 2 MiB stack holds with room to spare.
-    pub const DEFAULT_MAX_DEPTH: usize = 1000;
+    /// Nesting that a 2 MiB stack holds with room to spare, without optimisation too. go-yaml itself stops at 10000.
+    pub const DEFAULT_MAX_DEPTH: usize = 256;
 }
 
 impl Default for Options {
@@ -35,6 +35,15 @@ impl Default for Options {
 
 /// Entries of a map above which keys are found by hash.
 const HASH_FROM: usize = 16;
+
+/// A key that JSON cannot have, by nodes.
+#[derive(Debug, Clone, Copy)]
+struct BadKey {
+    type_name: &'static str,
+    map: u32,
+    key: u32,
+    value: u32,
+}
 
 /// What kind of scalar a key was; go-yaml tells `1` from `"1"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +59,8 @@ struct Entries<'a, N> {
     list: Vec<(Cow<'a, str>, N)>,
     kinds: Vec<KeyKind>,
     index: HashMap<Cow<'a, str>, usize>,
+    /// Whether a key that is there already keeps its value.
+    keep: bool,
 }
 
 impl<'a, N> Entries<'a, N> {
@@ -58,6 +69,7 @@ impl<'a, N> Entries<'a, N> {
             list: Vec::with_capacity(capacity),
             kinds: Vec::with_capacity(capacity),
             index: HashMap::new(),
+            keep: false,
         }
     }
 
@@ -90,13 +102,13 @@ pub(crate) struct Decoder<'t, 'a, B> {
     aliases: Vec<u32>,
     decode_count: u64,
     alias_count: u64,
-    /// Collections and aliases being decoded; aliases can nest deeper than the text does.
+    /// Collections being decoded; with aliases they can nest deeper than in the text.
     depth: usize,
     max_depth: usize,
     type_errors: Vec<String>,
     first_type_error: Option<(u32, u32)>,
-    /// The first key that JSON cannot have (its type, itself, its value), which fails after all decoding.
-    bad_key: Option<(&'static str, u32, u32)>,
+    /// The first key that JSON cannot have, which fails after all decoding.
+    bad_key: Option<BadKey>,
     /// The first number that JSON cannot have, which fails last.
     json_error: Option<Error>,
 }
@@ -129,10 +141,10 @@ pub(crate) fn decode_tape<'a, B: Build>(
         let (line, column) = decoder.first_type_error.unwrap_or_default();
         return Err(Error::new(ErrorKind::Decode, text).at(line, column));
     }
-    if let Some((type_name, key, entry)) = decoder.bad_key {
+    if let Some(BadKey { type_name, key, value, .. }) = decoder.bad_key {
         let shown = gosyntax::format(tape, options.schema, key);
-        let entry = gosyntax::format(tape, options.schema, entry);
-        let text = format!("unsupported map key of type: {type_name}, key: {shown}, value: {entry}");
+        let value = gosyntax::format(tape, options.schema, value);
+        let text = format!("unsupported map key of type: {type_name}, key: {shown}, value: {value}");
         let start = tape.nodes[key as usize].start;
         return Err(Error::new(ErrorKind::Json, text).at(start.line + 1, start.column + 1));
     }
@@ -195,31 +207,28 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
         if kind == NodeKind::Scalar {
             return self.scalar(index);
         }
+        if kind == NodeKind::Alias {
+            let target = self.enter_alias(index)?;
+            let value = self.node(target)?;
+            self.aliases.pop();
+            return Ok(value);
+        }
         self.deepen(index)?;
-        let value = match kind {
-            NodeKind::Scalar => self.scalar(index),
-            NodeKind::Sequence => self.sequence(index),
-            NodeKind::Mapping => {
-                let mut entries = Entries::with_capacity(4);
-                self.mapping(index, &mut entries)?;
-                Ok(self.builder.object(entries.list))
-            }
-            NodeKind::Alias => {
-                let target = self.enter_alias(index)?;
-                let value = self.node(target)?;
-                self.aliases.pop();
-                Ok(value)
-            }
-        };
+        let value = if kind == NodeKind::Mapping { self.map(index)? } else { self.sequence(index)? };
         self.depth -= 1;
-        value
+        Ok(value)
+    }
+
+    fn map(&mut self, index: u32) -> Result<B::Node> {
+        let mut entries = Entries::with_capacity(4);
+        self.mapping(index, &mut entries)?;
+        Ok(self.builder.object(entries.list))
     }
 
     /// Counts one level more; an error ends the decoding, so only success counts back.
     fn deepen(&mut self, index: u32) -> Result<()> {
         self.depth += 1;
-        // An alias takes a level of its own.
-        if self.depth > self.max_depth.saturating_mul(2) {
+        if self.depth > self.max_depth {
             let start = self.get(index).start;
             let text = format!("line {}: exceeded max depth of {}", start.line + 1, self.max_depth);
             return Err(Error::yaml(ErrorKind::Limit, text).at(start.line + 1, start.column + 1));
@@ -259,7 +268,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                 }
                 self.builder.null()
             }
-            Resolved::Str | Resolved::Timestamp | Resolved::Merge | Resolved::Tagged => {
+            Resolved::Str | Resolved::Timestamp | Resolved::Tagged => {
                 self.builder.string(Cow::Borrowed(&node.value))
             }
             Resolved::Binary => {
@@ -281,26 +290,63 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     }
 
     fn mapping(&mut self, index: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
+        let v3 = self.schema == Schema::V3;
+        if v3 && self.has_duplicates(index) {
+            return Ok(());
+        }
         let end = self.get(index).next;
+        let mut merged = None;
         let mut key = index + 1;
         while key < end {
             let value = self.get(key).next;
             let next = self.get(value).next;
-            if is_merge(self.get(key)) {
-                self.merge(value, entries)?;
+            if !is_merge(self.schema, self.get(key)) {
+                self.entry(index, key, value, entries)?;
+            } else if v3 {
+                merged = Some(value);
             } else {
-                self.entry(key, value, entries)?;
+                self.merge(value, entries)?;
             }
             key = next;
+        }
+        if let Some(value) = merged {
+            // go-yaml v3 merges last, and only what the map does not have.
+            let keep = std::mem::replace(&mut entries.keep, true);
+            self.merge(value, entries)?;
+            entries.keep = keep;
         }
         Ok(())
     }
 
-    fn entry(&mut self, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
-        let (name, kind) = self.key(key, value)?;
+    /// Reports the keys that occur twice, as go-yaml v3 does whether strict or not.
+    fn has_duplicates(&mut self, index: u32) -> bool {
+        let end = self.get(index).next;
+        let mut seen: HashMap<(NodeKind, &str), u32> = HashMap::new();
+        let mut found = false;
+        let mut key = index + 1;
+        while key < end {
+            let node = self.get(key);
+            if let Some(&first) = seen.get(&(node.kind, &*node.value)) {
+                let first = self.get(first).start.line + 1;
+                let (line, shown) = (node.start.line + 1, crate::json::quote_go(&node.value));
+                self.type_errors
+                    .push(format!("line {line}: mapping key {shown} already defined at line {first}"));
+                self.first_type_error.get_or_insert((line, node.start.column + 1));
+                found = true;
+            } else {
+                seen.insert((node.kind, &node.value), key);
+            }
+            key = self.get(node.next).next;
+        }
+        found
+    }
+
+    fn entry(&mut self, map: u32, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
+        let (name, kind) = self.key(map, key, value)?;
         let decoded = self.node(value)?;
         match entries.find(&name) {
             None => entries.push(name, kind, decoded),
+            Some(_) if entries.keep => {}
             Some(found) => {
                 if self.strict && entries.kinds[found] == kind {
                     let node = self.get(value);
@@ -329,13 +375,13 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     }
 
     /// Decodes a key and makes it the string that JSON needs.
-    fn key(&mut self, index: u32, value: u32) -> Result<(Cow<'t, str>, KeyKind)> {
+    fn key(&mut self, map: u32, index: u32, value: u32) -> Result<(Cow<'t, str>, KeyKind)> {
         self.count(index)?;
         let node = self.get(index);
         match node.kind {
             NodeKind::Alias => {
                 let target = self.enter_alias(index)?;
-                let key = self.key(target, value)?;
+                let key = self.key(map, target, value)?;
                 self.aliases.pop();
                 return Ok(key);
             }
@@ -348,7 +394,12 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             NodeKind::Scalar => {}
         }
         let text: &'t str = &node.value;
-        Ok(match self.resolve(index)? {
+        let resolved = self.resolve(index)?;
+        if self.schema == Schema::V3 && resolved != Resolved::Binary {
+            // Decoded into a map with string keys, a key is its text.
+            return Ok((Cow::Borrowed(text), KeyKind::String));
+        }
+        Ok(match resolved {
             Resolved::Bool(true) => (Cow::Borrowed("true"), KeyKind::Bool),
             Resolved::Bool(false) => (Cow::Borrowed("false"), KeyKind::Bool),
             Resolved::Int(number) => (Cow::Owned(number.to_string()), KeyKind::Int),
@@ -362,17 +413,21 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                 (Cow::Owned(shown), KeyKind::Float)
             }
             Resolved::Null => {
-                self.bad_key.get_or_insert(("%!s(<nil>)", index, value));
+                let bad = BadKey { type_name: "%!s(<nil>)", map, key: index, value };
+                match &mut self.bad_key {
+                    // The last of equal keys counts.
+                    Some(known) if known.map == map && known.type_name == bad.type_name => *known = bad,
+                    Some(_) => {}
+                    none => *none = Some(bad),
+                }
                 (Cow::Borrowed(text), KeyKind::Null)
             }
             Resolved::Uint(_) => {
-                self.bad_key.get_or_insert(("uint64", index, value));
+                self.bad_key.get_or_insert(BadKey { type_name: "uint64", map, key: index, value });
                 (Cow::Borrowed(text), KeyKind::Int)
             }
             Resolved::Binary => (Cow::Owned(self.binary(index)?), KeyKind::String),
-            Resolved::Str | Resolved::Timestamp | Resolved::Merge | Resolved::Tagged => {
-                (Cow::Borrowed(text), KeyKind::String)
-            }
+            Resolved::Str | Resolved::Timestamp | Resolved::Tagged => (Cow::Borrowed(text), KeyKind::String),
         })
     }
 
@@ -398,8 +453,11 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                     children.push(child);
                     child = self.get(child).next;
                 }
-                // Backwards: earlier maps take precedence.
-                for &child in children.iter().rev() {
+                // Earlier maps take precedence: they come last, or first where what is there stays.
+                if self.schema == Schema::V2 {
+                    children.reverse();
+                }
+                for &child in &children {
                     if !matches!(self.get(child).kind, NodeKind::Mapping | NodeKind::Alias) {
                         return self.merge_wants_map(index);
                     }
@@ -435,8 +493,10 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     }
 }
 
-fn is_merge(node: &Node<'_>) -> bool {
-    node.kind == NodeKind::Scalar && node.value == "<<" && (node.implicit || node.tag() == MERGE_TAG)
+fn is_merge(schema: Schema, node: &Node<'_>) -> bool {
+    // To go-yaml v3 a quoted `<<` merges as well.
+    let implicit = node.implicit || (schema == Schema::V3 && node.tag.is_none());
+    node.kind == NodeKind::Scalar && node.value == "<<" && (implicit || node.tag() == MERGE_TAG)
 }
 
 /// Standard base64 with padding; line breaks are skipped.

@@ -11,7 +11,7 @@ use crate::tape::{NodeKind, Tape};
 const MAX_LEN: usize = 64 * 1024;
 
 /// Deepest nesting printed.
-const MAX_DEPTH: usize = 1000;
+const MAX_DEPTH: usize = 256;
 
 /// Prints a node as `%#v` prints the `interface{}` it is decoded into.
 pub(crate) fn format(tape: &Tape<'_>, schema: Schema, index: u32) -> String {

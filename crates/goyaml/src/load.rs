@@ -22,7 +22,7 @@ pub fn decode_bytes<B: Build>(bytes: &[u8], options: Options, builder: &mut B) -
 }
 
 fn decode_source<B: Build>(source: Source<'_>, options: Options, builder: &mut B) -> Result<B::Node> {
-    match Tape::read(&mut Parser::new(source), options.max_depth)? {
+    match Tape::read(&mut Parser::new(source, options.schema), options.max_depth)? {
         Some(tape) => decode_tape(&tape, options, builder),
         None => Ok(builder.null()),
     }
@@ -177,5 +177,56 @@ mod tests {
             [0xFF, 0xFE].into_iter().chain("a: é".encode_utf16().flat_map(u16::to_le_bytes)).collect();
         assert_eq!(from_slice(&bytes).unwrap().get("a"), Some(&Value::from("é")));
         assert_eq!(from_slice(b"a: \xFF").unwrap_err().to_string(), "yaml: invalid leading UTF-8 octet");
+    }
+
+    /// Runs on a stack of 2 MiB, as a worker thread has it.
+    fn on_small_stack(run: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, run).unwrap();
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        on_small_stack(|| {
+            for unit in ["[", "{a: ", "- ", "? ", "[[a]: "] {
+                let error = from_str(&unit.repeat(200_000)).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Limit, "{unit}: {error}");
+            }
+            let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(
+                from_str(&deep(257)).unwrap_err().to_string(),
+                "yaml: line 1: exceeded max depth of 256"
+            );
+            // As deep as it may be, through everything that is recursive.
+            let value = from_str(&format!("{{a: {}}}", deep(255))).unwrap();
+            let text = crate::to_yaml(&value.clone()).unwrap();
+            let json = serde_json::Value::from(from_str(&text).unwrap());
+            assert_eq!(Value::from(json), value.into_floats());
+            crate::node::parse_nodes(&deep(256), Options::default()).unwrap();
+        });
+    }
+
+    #[test]
+    fn aliases_are_limited() {
+        on_small_stack(|| {
+            let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+            for i in 1..30 {
+                let alias = format!("*a{}", i - 1);
+                bomb.push_str(&format!("a{i}: &a{i} [{}]\n", [alias.as_str(); 9].join(", ")));
+            }
+            assert_eq!(json(&bomb), "yaml: document contains excessive aliasing");
+            let keys = bomb.replace("[x,", "? [").replace("a0: &a0 ? [", "a0: &a0 [");
+            assert!(from_str(&keys).is_err());
+
+            // Aliases of deep nodes nest deeper than any text may.
+            let mut tower = "a0: &a0 x\n".to_owned();
+            for i in 1..50 {
+                let (open, close) = ("[".repeat(200), "]".repeat(200));
+                tower.push_str(&format!("a{i}: &a{i} {open}*a{}{close}\n", i - 1));
+            }
+            assert_eq!(from_str(&tower).unwrap_err().kind(), ErrorKind::Limit);
+        });
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::resolve::Schema;
 use crate::scan::{Mark, Scanner, Source, Style, TokenKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,9 +87,9 @@ pub(crate) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(crate) fn new(source: Source<'a>) -> Self {
+    pub(crate) fn new(source: Source<'a>, schema: Schema) -> Self {
         Self {
-            scanner: Scanner::new(source),
+            scanner: Scanner::new(source, schema),
             state: State::StreamStart,
             states: Vec::new(),
             marks: Vec::new(),
@@ -129,7 +130,12 @@ impl<'a> Parser<'a> {
 
     #[cold]
     fn error(&self, context: Option<Mark>, problem: &str, at: Mark) -> Error {
-        let line = if at.line != 0 { at.line } else { context.map_or(0, |mark| mark.line) };
+        let context = context.map_or(0, |mark| mark.line);
+        let line = match self.scanner.schema {
+            Schema::V2 if at.line != 0 => at.line,
+            Schema::V3 if context == 0 => at.line,
+            _ => context,
+        };
         let text = match line {
             0 => problem.to_owned(),
             line => format!("line {line}: {problem}"),

@@ -34,8 +34,6 @@ pub(crate) enum Resolved {
     Float(f64),
     Str,
     Timestamp,
-    /// A plain `<<`.
-    Merge,
     /// A string in base64.
     Binary,
     /// A string under a tag go-yaml does not know.
@@ -50,7 +48,6 @@ impl Resolved {
             Resolved::Int(_) | Resolved::Uint(_) => "!!int",
             Resolved::Float(_) => "!!float",
             Resolved::Timestamp => "!!timestamp",
-            Resolved::Merge => "!!merge",
             Resolved::Binary => "!!binary",
             Resolved::Str | Resolved::Tagged => "!!str",
         }
@@ -105,7 +102,6 @@ fn resolve_plain(schema: Schema, text: &str, timestamps: bool) -> Resolved {
             _ => parse_float(text, true).map_or(Resolved::Str, Resolved::Float),
         },
         b'+' | b'-' | b'0'..=b'9' => number(schema, text, timestamps),
-        b'<' if text == "<<" => Resolved::Merge,
         _ => Resolved::Str,
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::parse::{Event, EventKind, Parser};
 use crate::scan::{Mark, Style};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum NodeKind {
     Scalar,
     Sequence,

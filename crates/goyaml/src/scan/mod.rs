@@ -13,9 +13,11 @@ mod token;
 use std::collections::VecDeque;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::resolve::Schema;
 use chars::{at, is_blank, is_blankz, is_break, is_breakz, width};
 pub(crate) use reader::{Source, decode_input};
-pub(crate) use token::{Mark, Style, Token, TokenKind};
+pub use token::Style;
+pub(crate) use token::{Mark, Token, TokenKind};
 
 /// go-yaml's limits on nesting, for flow and for block collections.
 const MAX_FLOW_LEVEL: usize = 10_000;
@@ -64,10 +66,11 @@ pub(crate) struct Scanner<'a> {
     simple_keys: Vec<SimpleKey>,
 
     pub(crate) comments: Option<Vec<Comment>>,
+    pub(crate) schema: Schema,
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(source: Source<'a>) -> Self {
+    pub(crate) fn new(source: Source<'a>, schema: Schema) -> Self {
         let Source { text, start, limit, problem } = source;
         let buf = match limit {
             Some(limit) => &text.as_bytes()[..limit],
@@ -93,6 +96,7 @@ impl<'a> Scanner<'a> {
             simple_key_allowed: true,
             simple_keys: Vec::new(),
             comments: None,
+            schema,
         }
     }
 
@@ -203,7 +207,13 @@ impl<'a> Scanner<'a> {
 
     #[cold]
     fn error(&self, context: Mark, problem: impl AsRef<str>) -> Error {
-        let text = match (self.line, context.line) {
+        let (line, context_line) = match self.schema {
+            Schema::V2 => (self.line, context.line),
+            // go-yaml v3 looks at the context first, and counts the line of both the same way.
+            Schema::V3 if context.line != 0 => (context.line, 0),
+            Schema::V3 => (self.line, 0),
+        };
+        let text = match (line, context_line) {
             (0, 0) => problem.as_ref().to_owned(),
             (0, line) => format!("line {line}: {}", problem.as_ref()),
             (line, _) => format!("line {}: {}", line + 1, problem.as_ref()),
