@@ -9,3 +9,4 @@ pub mod model;
 pub mod notify;
 pub mod render;
 pub mod source;
+pub mod objects;
