@@ -5,3 +5,4 @@
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
 pub mod model;
+pub mod queue;
