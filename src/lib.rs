@@ -10,3 +10,4 @@ pub mod notify;
 pub mod render;
 pub mod source;
 pub mod objects;
+pub mod queue;
