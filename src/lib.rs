@@ -6,4 +6,6 @@
 
 pub mod demo;
 pub mod model;
+pub mod notify;
+pub mod render;
 pub mod source;

@@ -23,7 +23,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "reconcile",
         &[
-            "model", "telemetry", "queue", "objects", "source", "cluster", "render", "release", "image", "notify",
+            "model",
+            "telemetry",
+            "queue",
+            "objects",
+            "source",
+            "cluster",
+            "render",
+            "release",
+            "image",
+            "notify",
         ],
     ),
     ("demo", &["model", "telemetry", "config", "app", "receiver"]),

@@ -52,18 +52,20 @@ impl RenderPool {
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..width {
             let receiver = Arc::clone(&receiver);
-            thread::Builder::new().name(format!("render-{number}")).stack_size(STACK_BYTES).spawn(move || {
-                loop {
-                    let task = match receiver.lock() {
-                        Ok(line) => line.recv(),
-                        Err(_) => return,
-                    };
-                    match task {
-                        Ok(task) => task(),
-                        Err(mpsc::RecvError) => return,
+            thread::Builder::new().name(format!("render-{number}")).stack_size(STACK_BYTES).spawn(
+                move || {
+                    loop {
+                        let task = match receiver.lock() {
+                            Ok(line) => line.recv(),
+                            Err(_) => return,
+                        };
+                        match task {
+                            Ok(task) => task(),
+                            Err(mpsc::RecvError) => return,
+                        }
                     }
-                }
-            })?;
+                },
+            )?;
         }
         Ok(Self {
             line: Arc::new(Mutex::new(Some(sender))),

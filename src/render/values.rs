@@ -4,8 +4,7 @@
 //! depends on which maps Go shares between the running result and the inline values (see fluxcd/pkg
 //! `chartutil/merge.go`). The sharing is tracked here as a list of paths, so that the outcome is the same.
 
-use helm_engine::values::{merge_maps, strvals};
-use serde_json::{Map, Value};
+use helm_engine::values::{Map, Value, merge_maps, parse_yaml_map, strvals};
 
 /// One resolved `valuesFrom` entry, in list order.
 #[derive(Debug, Clone)]
@@ -32,7 +31,9 @@ pub enum ValuesError {
         reason: String,
     },
     /// The target path is not one.
-    #[error("could not resolve chart values reference {described}: unable to merge value from key into target path `{path}`")]
+    #[error(
+        "could not resolve chart values reference {described}: unable to merge value from key into target path `{path}`"
+    )]
     TargetPath {
         /// The reference.
         described: String,
@@ -42,17 +43,14 @@ pub enum ValuesError {
 }
 
 /// Composes the values of one release: references left to right, inline on top.
-pub fn compose(references: &[ValuesReference], inline: Option<&Value>) -> Result<Value, ValuesError> {
-    let mut inline = match inline {
-        Some(Value::Object(map)) => map.clone(),
-        _ => Map::new(),
-    };
+pub fn compose(references: &[ValuesReference], inline: Map) -> Result<Map, ValuesError> {
+    let mut inline = inline;
     let mut result = Map::new();
     for reference in references {
         match &reference.target_path {
             None => {
                 let document = parse_document(reference)?;
-                result = merge_maps(&result, &document);
+                result = merge_maps(result, document);
             }
             Some(path) => {
                 let (mut merged, shared) = merge_sharing(&result, &inline);
@@ -71,26 +69,18 @@ pub fn compose(references: &[ValuesReference], inline: Option<&Value>) -> Result
             }
         }
     }
-    Ok(Value::Object(merge_maps(&result, &inline)))
+    Ok(merge_maps(result, inline))
 }
 
-fn parse_document(reference: &ValuesReference) -> Result<Map<String, Value>, ValuesError> {
-    let parsed = goyaml::yaml_to_json(&reference.text).map_err(|error| ValuesError::Parse {
+fn parse_document(reference: &ValuesReference) -> Result<Map, ValuesError> {
+    parse_yaml_map(&reference.text).map_err(|error| ValuesError::Parse {
         described: reference.described.clone(),
         reason: format!("unable to read values: {error}"),
-    })?;
-    match parsed {
-        Value::Object(map) => Ok(map),
-        Value::Null => Ok(Map::new()),
-        _ => Err(ValuesError::Parse {
-            described: reference.described.clone(),
-            reason: "unable to read values: the document is not a map".to_owned(),
-        }),
-    }
+    })
 }
 
 /// Flux's `ReplacePathValue`: quotes around the text make it a string, `literal` escapes the grammar away.
-fn set_path(into: &mut Map<String, Value>, path: &str, reference: &ValuesReference) -> Result<(), ValuesError> {
+fn set_path(into: &mut Map, path: &str, reference: &ValuesReference) -> Result<(), ValuesError> {
     let text = reference.text.as_str();
     let quoted_by = |quote: char| text.len() >= 2 && text.starts_with(quote) && text.ends_with(quote);
     let outcome = if reference.literal {
@@ -107,27 +97,25 @@ fn set_path(into: &mut Map<String, Value>, path: &str, reference: &ValuesReferen
     } else {
         strvals::parse_into(&format!("{path}={text}"), into)
     };
-    outcome.map_err(|_| ValuesError::TargetPath { described: reference.described.clone(), path: path.to_owned() })
+    outcome.map_err(|_| ValuesError::TargetPath {
+        described: reference.described.clone(),
+        path: path.to_owned(),
+    })
 }
 
 /// Go's `MergeMaps(a, b)` and the paths of those maps which `a` lacked and which Go therefore shares with `b`.
-fn merge_sharing(a: &Map<String, Value>, b: &Map<String, Value>) -> (Map<String, Value>, Vec<Vec<String>>) {
-    fn walk(
-        a: &Map<String, Value>,
-        b: &Map<String, Value>,
-        place: &mut Vec<String>,
-        shared: &mut Vec<Vec<String>>,
-    ) -> Map<String, Value> {
+fn merge_sharing(a: &Map, b: &Map) -> (Map, Vec<Vec<String>>) {
+    fn walk(a: &Map, b: &Map, place: &mut Vec<String>, shared: &mut Vec<Vec<String>>) -> Map {
         let mut out = a.clone();
         for (key, theirs) in b {
             let merged = match (a.get(key), theirs) {
-                (Some(Value::Object(ours)), Value::Object(theirs)) => {
+                (Some(Value::Map(ours)), Value::Map(theirs)) => {
                     place.push(key.clone());
                     let inner = walk(ours, theirs, place, shared);
                     place.pop();
-                    Value::Object(inner)
+                    Value::Map(inner)
                 }
-                (_, Value::Object(_)) => {
+                (_, Value::Map(_)) => {
                     place.push(key.clone());
                     shared.push(place.clone());
                     place.pop();
@@ -144,25 +132,26 @@ fn merge_sharing(a: &Map<String, Value>, b: &Map<String, Value>) -> (Map<String,
     (out, shared)
 }
 
-fn map_at<'m>(map: &'m Map<String, Value>, place: &[String]) -> Option<&'m Map<String, Value>> {
-    place.iter().try_fold(map, |inner, key| inner.get(key)?.as_object())
+fn map_at<'m>(map: &'m Map, place: &[String]) -> Option<&'m Map> {
+    place.iter().try_fold(map, |inner, key| inner.get(key)?.as_map())
 }
 
-fn put_map(map: &mut Map<String, Value>, place: &[String], value: Map<String, Value>) {
+fn put_map(map: &mut Map, place: &[String], value: Map) {
     let Some((last, parents)) = place.split_last() else { return };
     let mut inner = map;
     for key in parents {
         match inner.get_mut(key) {
-            Some(Value::Object(next)) => inner = next,
+            Some(Value::Map(next)) => inner = next,
             _ => return,
         }
     }
-    inner.insert(last.clone(), Value::Object(value));
+    inner.insert(last.clone(), Value::Map(value));
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use helm_engine::values::map_to_json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
 
@@ -180,16 +169,25 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(references: &[ValuesReference], inline: Value, expect: Value) {
-        assert_eq!(compose(references, Some(&inline)).unwrap().to_string(), expect.to_string());
+    fn check(references: &[ValuesReference], inline: Json, expect: Json) {
+        let Value::Map(inline) = Value::from(inline) else { panic!("inline values are a map") };
+        assert_eq!(map_to_json(&compose(references, inline).unwrap()).to_string(), expect.to_string());
     }
 
     #[test]
     fn target_path_against_inline_values_as_flux_really_does_it() {
         check(&[at("a", "2")], json!({"a": 1}), json!({"a": 1}));
-        check(&[at("n.x", "2")], json!({"n": {"x": 1}}), json!({"n": {"x": 2}}));
-        check(&[document("n: {y: 9}"), at("n.x", "2")], json!({"n": {"x": 1}}), json!({"n": {"x": 1, "y": 9}}));
-        check(&[at("n.x", "2"), document("n: {x: 3}")], json!({"n": {"z": 1}}), json!({"n": {"x": 2, "z": 1}}));
+        check(&[at("n2.x", "2")], json!({"n2": {"x": 1}}), json!({"n2": {"x": 2}}));
+        check(
+            &[document("n2: {w: 9}"), at("n2.x", "2")],
+            json!({"n2": {"x": 1}}),
+            json!({"n2": {"x": 1, "w": 9}}),
+        );
+        check(
+            &[at("n2.x", "2"), document("n2: {x: 3}")],
+            json!({"n2": {"z": 1}}),
+            json!({"n2": {"x": 2, "z": 1}}),
+        );
         check(&[at("a", "2"), document("a: 3")], json!({}), json!({"a": 3}));
     }
 
@@ -206,12 +204,16 @@ mod tests {
     fn quotes_and_literal_keep_text_a_string() {
         check(&[at("port", "8080")], json!({}), json!({"port": 8080}));
         check(&[at("port", "'8080'")], json!({}), json!({"port": "8080"}));
-        check(&[ValuesReference { literal: true, ..at("list", "{a,b}") }], json!({}), json!({"list": "{a,b}"}));
+        check(
+            &[ValuesReference { literal: true, ..at("list", "{a,b}") }],
+            json!({}),
+            json!({"list": "{a,b}"}),
+        );
     }
 
     #[test]
     fn a_document_that_is_no_map_is_named_without_its_content() {
-        let error = compose(&[document("- s3cret")], None).unwrap_err().to_string();
+        let error = compose(&[document("- s3cret")], Map::new()).unwrap_err().to_string();
         assert!(error.contains("ConfigMap 'apps/values'"), "{error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
