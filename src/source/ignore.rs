@@ -347,3 +347,114 @@ fn decode(bytes: &[u8]) -> (u32, usize) {
         .map(|character| (u32::from(character), character.len_utf8()));
     valid.unwrap_or((0xfffd, 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `.sourceignore` files, `spec.ignore`, what is left out, what stays.
+    type Case = (
+        &'static [(&'static str, &'static str)],
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    );
+
+    #[test]
+    fn rules_decide_as_fluxs_own_package_does() {
+        // the answers are those of fluxcd/pkg/sourceignore v0.22.0; a path that ends in `/` is a directory
+        let cases: &[Case] = &[
+            (
+                &[],
+                "",
+                &[
+                    "a/pic.png",
+                    "dist.tar.gz",
+                    ".git/config",
+                    ".gitignore",
+                    "a/.gitignore",
+                    ".gitattributes",
+                    ".github/workflows/ci.yaml",
+                    "a/.github/x",
+                    ".travis.yml",
+                    "b/.travis.yml",
+                    ".goreleaser.yml",
+                    "a/b/.goreleaser.yml",
+                    "a/.sops.yaml",
+                ],
+                &["app.yaml", "zip", "A.PNG"],
+            ),
+            (
+                &[],
+                "*.md",
+                &["readme.md", "a/readme.md", ".git/config", ".gitignore"],
+                &["pic.png", ".github/x"],
+            ),
+            (&[], "!.gitignore", &[], &[".gitignore", "pic.png"]),
+            (
+                &[],
+                "/*\n!/deploy/",
+                &["src/main.go", "readme.md", "deployment/x", "deploy"],
+                &["deploy/", "deploy/app.yaml", "deploy/a/b.yaml"],
+            ),
+            (&[], "/*\n!/clusters/prod", &["clusters/", "clusters/dev/a.yaml"], &["clusters/prod/a.yaml"]),
+            (
+                &[],
+                "build/\n!build/keep.yaml",
+                &["build/", "build/x.yaml", "a/build/x", "a/build/keep.yaml"],
+                &["build", "build/keep.yaml"],
+            ),
+            (&[], "**/test", &["test", "a/test", "a/b/test/x"], &["atest"]),
+            (&[], "a/**", &["a/", "a/b", "a/b/c"], &["b/a/c"]),
+            (&[], "a/**/c", &["a/c", "a/b/c", "a/b/d/c"], &["a/b/d"]),
+            (&[], "a**b/c", &[], &["axb/c"]),
+            (&[], "# note\n  \n\\#x", &["#x"], &["# note"]),
+            (&[], "a\\ \nb  ", &["a ", "b"], &["a"]),
+            (&[], "[ab].yaml\n[^c].md\n[", &["a.yaml", "d.md"], &["c.yaml", "c.md", "["]),
+            (&[], "/x.yaml", &["x.yaml"], &["a/x.yaml"]),
+            (&[], "a/x.yaml", &["a/x.yaml"], &["b/a/x.yaml"]),
+            (
+                &[("charts", "/x.yaml\n!keep.md")],
+                "*.md",
+                &["charts/x.yaml", "charts/keep.md"],
+                &["x.yaml", "charts/a/x.yaml"],
+            ),
+            (
+                &[("", "*.md"), ("charts", "!keep.md")],
+                "",
+                &["keep.md"],
+                &["charts/keep.md", "charts/a/keep.md", "pic.png"],
+            ),
+            (&[("a", "x"), ("a/b", "!x")], "", &["a/x", "a/c/x"], &["a/b/x", "x"]),
+        ];
+        for (files, spec, excluded, kept) in cases {
+            let rules = IgnoreRules::new(files.iter().copied(), Some(spec));
+            for (paths, expected) in [(excluded, true), (kept, false)] {
+                for path in *paths {
+                    let got = rules.excludes(path.trim_end_matches('/'), path.ends_with('/'));
+                    assert_eq!(got, expected, "{path:?} with {files:?} and {spec:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn h67_pathological_patterns_take_linear_time() {
+        let pattern = "*a".repeat(2000);
+        let rules = IgnoreRules::new([], Some(&pattern));
+        assert!(!rules.excludes(&"a".repeat(1999), false));
+        assert!(rules.excludes(&"a".repeat(2000), false));
+        let deep = format!("{}x", "**/a/".repeat(500));
+        assert!(!IgnoreRules::new([], Some(&deep)).excludes(&"a/".repeat(400), false));
+    }
+
+    #[test]
+    fn nothing_is_left_out_without_rules() {
+        assert!(!IgnoreRules::none().excludes(".git/config", false));
+        assert_ne!(IgnoreRules::none().digest(), IgnoreRules::new([], None).digest());
+        assert_ne!(
+            IgnoreRules::new([("a", "x")], None).digest(),
+            IgnoreRules::new([("b", "x")], None).digest()
+        );
+    }
+}

@@ -83,10 +83,6 @@ impl Kept {
         self.arrivals.fetch_add(1, Ordering::SeqCst)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Whether a reader found something missing or broken.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::SeqCst)

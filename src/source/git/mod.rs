@@ -21,9 +21,6 @@ mod ssh;
 mod submodules;
 mod tree;
 
-#[cfg(test)]
-mod tests;
-
 pub use checkout::{GitCheckout, RepositoryHandle};
 pub use error::{GitError, GitErrorKind};
 pub use request::{
