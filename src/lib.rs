@@ -4,4 +4,5 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
+pub mod cluster;
 pub mod model;
