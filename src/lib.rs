@@ -5,6 +5,7 @@
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
 pub mod demo;
+pub mod cluster;
 pub mod model;
 pub mod notify;
 pub mod render;
