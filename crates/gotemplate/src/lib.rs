@@ -11,6 +11,7 @@ pub mod frozen;
 pub mod func;
 pub mod gofmt;
 pub mod host;
+pub mod json;
 mod map;
 pub mod sprig;
 mod text;
