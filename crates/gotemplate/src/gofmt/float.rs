@@ -75,7 +75,7 @@ fn decimal(out: &mut String, value: f64, verb: u8, precision: i32, bits: u32) {
             let exponent = digits.point - 1;
             if exponent < -4 || exponent >= threshold {
                 let precision = precision.min(count);
-                exponent_form(out, &digits, precision.saturating_sub(1), verb - b'g' + b'e');
+                exponent_form(out, &digits, precision.saturating_sub(1), verb - 2);
             } else {
                 let precision = if precision as i32 > digits.point { count } else { precision };
                 point_form(out, &digits, (precision as i32 - digits.point).max(0) as usize);
