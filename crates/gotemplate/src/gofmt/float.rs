@@ -242,5 +242,6 @@ mod tests {
             assert_eq!(format_float(*value, *verb, *precision, 64), *want, "{value} {}", *verb as char);
         }
         assert_eq!(format_float(1.1, b'g', -1, 32), "1.1");
+        assert_eq!(format_float(1e21, b'G', -1, 64), "1E+21");
     }
 }

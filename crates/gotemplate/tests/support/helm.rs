@@ -40,7 +40,15 @@ impl Host for Struct {
         self.fields.clone()
     }
 
-    fn string(&self) -> Option<Str> {
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = self.fields.clone();
+        if self.ty.method(b"String").is_some() {
+            fields.insert(1, ("normalizedVersion", fields[0].1.clone()));
+        }
+        fields
+    }
+
+    fn pointer_string(&self) -> Option<Str> {
         self.ty.method(b"String")?;
         self.field(b"Version")?.as_str().cloned()
     }
@@ -51,7 +59,7 @@ impl Host for Struct {
 }
 
 fn version_text(_: &mut Ctx, version: &Value, _: &[Value]) -> Result<Value, Error> {
-    Ok(version.as_host::<Struct>().and_then(Host::string).map(Value::Str).unwrap_or_default())
+    Ok(version.as_host::<Struct>().and_then(Host::pointer_string).map(Value::Str).unwrap_or_default())
 }
 
 fn has(_: &mut Ctx, versions: &Value, args: &[Value]) -> Result<Value, Error> {
@@ -211,7 +219,7 @@ fn remove_no_value(text: &[u8]) -> Vec<u8> {
 }
 
 /// Renders `templates/t.yaml` of the vector's chart.
-pub fn render(case: &Case) -> Outcome {
+pub(crate) fn render(case: &Case) -> Outcome {
     let name = "vec/templates/t.yaml";
     let mut texts = vec![(name.to_string(), case.template.clone())];
     texts.extend(case.templates.iter().map(|(k, v)| (format!("vec/templates/{k}"), v.clone())));
