@@ -1,10 +1,10 @@
 //! Helm's engine as far as the vectors need it.
 
 use super::{Case, Outcome};
-use gotemplate::types::{ANY, BOOL, BYTES, BYTES_MAP, MAP, STRING, STRING_MAP, STRINGS};
+use gotemplate::types::{ANY, BOOL, BYTES, BYTES_MAP, LIST, MAP, STRING, STRING_MAP, STRINGS};
 use gotemplate::{
     Ctx, Error, Execute, Func, FuncMap, GoType, Host, Kind, Limits, List, Map, Method, MissingKey, Parsed,
-    Renderer, Reply, Str, Target, TemplateSet, TypeDesc, Value,
+    Renderer, Reply, Str, Target, TemplateSet, TypeDesc, Value, json,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -191,16 +191,55 @@ fn functions() -> &'static FuncMap {
     static FUNCTIONS: OnceLock<FuncMap> = OnceLock::new();
     FUNCTIONS.get_or_init(|| {
         let mut funcs = FuncMap::new();
+        funcs.extend(gotemplate::sprig::functions());
+        funcs.extend(gotemplate::sprig::duration_functions());
         funcs
-            .extend(gotemplate::sprig::functions())
-            .extend(gotemplate::sprig::duration_functions())
             .insert(Func::new("getHostByName", &[STRING], STRING, |_, _| Ok(Value::str(""))))
+            .insert(Func::new("toJson", &[ANY], STRING, to_json))
+            .insert(Func::new("mustToJson", &[ANY], STRING, must_to_json))
+            .insert(Func::new("fromJson", &[STRING], MAP, from_json))
+            .insert(Func::new("fromJsonArray", &[STRING], LIST, from_json_array))
+            .insert(Func::new("toYaml", &[ANY], STRING, to_yaml))
             .insert(Func::control("include", &[STRING, ANY], STRING, include))
             .insert(Func::control("tpl", &[STRING, ANY], STRING, tpl))
             .insert(Func::new("fail", &[STRING], STRING, fail))
             .insert(Func::new("required", &[STRING, ANY], ANY, required));
         funcs
     })
+}
+
+fn to_json(ctx: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    Ok(Value::str(json::encode(ctx, &args[0], json::Style::Compact).unwrap_or_default()))
+}
+
+fn must_to_json(ctx: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    json::encode(ctx, &args[0], json::Style::Compact).map(Value::str)
+}
+
+fn from_json(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    let decoded = json::decode_into(args[0].as_str().unwrap(), MAP);
+    let map = match decoded.value {
+        Value::Map(map) => map,
+        _ => Map::new(),
+    };
+    if let Some(error) = decoded.error {
+        map.insert("Error", Value::str(error));
+    }
+    Ok(Value::Map(map))
+}
+
+fn from_json_array(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    let decoded = json::decode_into(args[0].as_str().unwrap(), LIST);
+    match (decoded.error, decoded.value) {
+        (Some(error), _) => Ok(Value::list(vec![Value::str(error)])),
+        (None, Value::Nil) => Ok(Value::List(List::nil(LIST))),
+        (None, list) => Ok(list),
+    }
+}
+
+fn to_yaml(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    let text = goyaml::to_yaml(&args[0]).unwrap_or_default();
+    Ok(Value::str(text.trim_end_matches('\n')))
 }
 
 fn remove_no_value(text: &[u8]) -> Vec<u8> {
