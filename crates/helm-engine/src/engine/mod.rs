@@ -29,6 +29,9 @@ pub struct ReleaseOptions {
 }
 
 /// Answers `lookup` calls of templates.
+///
+/// A render keeps it for its own duration only, but the functions of a template cannot borrow, so it
+/// is handed over as an `Rc`.
 pub trait Lookup {
     /// The object, a list when `name` is empty, or `{}` when it does not exist.
     ///
@@ -51,32 +54,6 @@ impl Lookup for NoCluster {
     fn lookup(&self, _: &str, _: &str, _: &str, _: &str) -> Result<serde_json::Value, String> {
         Ok(serde_json::Value::Object(serde_json::Map::new()))
     }
-}
-
-/// One `lookup` call a render made.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LookupRead {
-    /// `apiVersion` argument.
-    pub api_version: String,
-    /// `kind` argument.
-    pub kind: String,
-    /// `namespace` argument.
-    pub namespace: String,
-    /// `name` argument; empty for a list.
-    pub name: String,
-}
-
-/// What a render looked at besides the chart.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reads {
-    /// Paths below `.Values`, as `image.tag`; subcharts' paths start with the subchart's name.
-    pub values: BTreeSet<String>,
-    /// Parts of `.Capabilities`, as `KubeVersion` or `APIVersions/apps/v1`.
-    pub capabilities: BTreeSet<String>,
-    /// Objects looked up in the cluster.
-    pub lookups: BTreeSet<LookupRead>,
-    /// Whether time or randomness was used, so that a second render may differ.
-    pub volatile: bool,
 }
 
 /// What the templates of a release became.
