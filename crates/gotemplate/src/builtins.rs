@@ -69,3 +69,68 @@ pub(crate) fn builtin(name: &str) -> Option<Arc<Func>> {
         .get(name)
         .cloned()
 }
+
+mod compare;
+mod escape;
+mod index;
+
+use crate::exec::Slot;
+use crate::{Ctx, Error, Value, gofmt};
+
+/// Calls a builtin with arguments that were checked against its signature.
+pub(crate) fn call(ctx: &mut Ctx, builtin: Builtin, args: &[Slot]) -> Result<Slot, Error> {
+    let value = match builtin {
+        Builtin::And | Builtin::Or => unreachable!("compiled to jumps"),
+        Builtin::Call => return call_value(args),
+        Builtin::Index => return index::index(args),
+        Builtin::Slice => return index::slice(ctx, args),
+        Builtin::Len => Value::int(index::length(&args[0])?),
+        Builtin::Not => Value::Bool(!args[0].value.truth()),
+        Builtin::Eq => Value::Bool(compare::eq(ctx, &args[0].value, &args[1..])?),
+        Builtin::Ne => Value::Bool(!compare::eq(ctx, &args[0].value, &args[1..])?),
+        Builtin::Lt => Value::Bool(compare::lt(&args[0].value, &args[1].value)?),
+        Builtin::Le => Value::Bool(compare::le(ctx, args)?),
+        Builtin::Gt => Value::Bool(!compare::le(ctx, args)?),
+        Builtin::Ge => Value::Bool(!compare::lt(&args[0].value, &args[1].value)?),
+        Builtin::Html | Builtin::Js | Builtin::UrlQuery => {
+            let values = values(args);
+            let text = gofmt::sprint_indirect(&values, ctx.bounds())?;
+            let text = match builtin {
+                Builtin::Html => escape::html(&text),
+                Builtin::Js => escape::js(&text),
+                _ => escape::url_query(&text),
+            };
+            ctx.charge(text.len())?;
+            Value::str(text)
+        }
+        Builtin::Print => Value::Str(ctx.sprint(&values(args))?),
+        Builtin::Printf => {
+            let values = values(args);
+            let Value::Str(format) = &values[0] else { return Ok(Slot::default()) };
+            Value::Str(ctx.sprintf(format, &values[1..])?)
+        }
+        Builtin::Println => {
+            let text = gofmt::sprintln(&values(args), ctx.bounds())?;
+            ctx.charge(text.len())?;
+            Value::str(text)
+        }
+    };
+    Ok(Slot { value, interface: false })
+}
+
+fn values(args: &[Slot]) -> Vec<Value> {
+    args.iter().map(|slot| slot.value.clone()).collect()
+}
+
+/// Nothing a template can reach is a function value, so `call` always fails.
+fn call_value(args: &[Slot]) -> Result<Slot, Error> {
+    match args.first().map(|slot| &slot.value) {
+        None | Some(Value::Nil) => Err(Error::msg("call of nil")),
+        Some(value) => Err(Error::msg(format!("non-function of type {}", value.type_name()))),
+    }
+}
+
+/// Go's message for a type that has no such operation.
+fn type_of_nothing() -> Error {
+    Error::msg("reflect: call of reflect.Value.Type on zero Value")
+}

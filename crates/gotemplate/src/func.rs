@@ -46,6 +46,8 @@ pub struct Execute {
 pub enum Target {
     /// The template of that name in the set that is executing (`include`).
     Named(Str),
+    /// An extra text over the set that is executing; its `define`s are seen by nothing else (`tpl`).
+    Parsed(Arc<crate::Parsed>),
 }
 
 /// A function and its Go signature.

@@ -6,17 +6,23 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod builtins;
+mod code;
+mod compile;
 pub mod error;
+mod exec;
 pub mod frozen;
 pub mod func;
 pub mod gofmt;
 pub mod host;
 mod map;
+mod parse;
+mod set;
 mod text;
 pub mod types;
 pub mod value;
 
 pub use error::{Error, ExecError, Limit, ParseError};
+pub use exec::Renderer;
 pub use frozen::{Frozen, FrozenMap};
 pub use func::{
     AfterFn, BoundFn, ControlFn, Ctx, Execute, Func, FuncBody, FuncMap, FuncValue, Limits, NativeFn, Reply,
@@ -24,6 +30,7 @@ pub use func::{
 };
 pub use host::Host;
 pub use map::{List, Map};
+pub use set::{MissingKey, Parsed, TemplateSet};
 pub use text::Str;
 pub use types::{GoType, Kind, Method, TypeDesc};
 pub use value::{IntKind, UintKind, Value};

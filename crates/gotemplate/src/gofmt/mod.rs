@@ -33,15 +33,7 @@ impl Default for Bounds {
 /// `fmt.Sprint`: spaces between operands when neither is a string.
 pub fn sprint(args: &[Value], bounds: Bounds) -> Result<Vec<u8>, Limit> {
     let mut printer = Printer::new(Vec::new(), bounds);
-    let mut previous_is_string = false;
-    for (i, arg) in args.iter().enumerate() {
-        let is_string = arg.kind() == crate::Kind::String;
-        if i > 0 && !is_string && !previous_is_string {
-            printer.buf.push(b' ');
-        }
-        printer.print_arg(arg, 'v');
-        previous_is_string = is_string;
-    }
+    printer.print_all(args);
     printer.finish()
 }
 
@@ -65,9 +57,25 @@ pub fn sprintf(format: &[u8], args: &[Value], bounds: Bounds) -> Result<Vec<u8>,
     printer.finish()
 }
 
-/// Appends what `fmt.Print` prints for one value.
-pub fn append(out: Vec<u8>, value: &Value, bounds: Bounds) -> Result<Vec<u8>, Limit> {
-    let mut printer = Printer::new(out, bounds);
-    printer.print_arg(value, 'v');
+/// Appends what a template prints for a value: `fmt.Print` of what a pointer points to.
+pub fn append(out: &mut Vec<u8>, value: &Value, bounds: Bounds) -> Result<(), Limit> {
+    match value {
+        Value::Str(text) => out.extend_from_slice(text),
+        value => {
+            let room = bounds.bytes.saturating_add(out.len() as u64);
+            let mut printer = Printer::new(std::mem::take(out), Bounds { bytes: room, ..bounds });
+            printer.indirect = true;
+            printer.print_arg(value, 'v');
+            *out = printer.finish()?;
+        }
+    }
+    Ok(())
+}
+
+/// `fmt.Sprint` of what pointers point to, as the escaping functions see their arguments.
+pub(crate) fn sprint_indirect(args: &[Value], bounds: Bounds) -> Result<Vec<u8>, Limit> {
+    let mut printer = Printer::new(Vec::new(), bounds);
+    printer.indirect = true;
+    printer.print_all(args);
     printer.finish()
 }

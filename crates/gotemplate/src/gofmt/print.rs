@@ -8,19 +8,34 @@ pub(super) struct Printer {
     pub(super) buf: Vec<u8>,
     pub(super) flags: Flags,
     pub(super) bounds: Bounds,
+    /// Whether a pointer at the top prints as what it points to.
+    pub(super) indirect: bool,
     failed: Option<Limit>,
     erroring: bool,
 }
 
 impl Printer {
     pub(super) fn new(buf: Vec<u8>, bounds: Bounds) -> Printer {
-        Printer { buf, flags: Flags::default(), bounds, failed: None, erroring: false }
+        Printer { buf, flags: Flags::default(), bounds, indirect: false, failed: None, erroring: false }
     }
 
     pub(super) fn finish(self) -> Result<Vec<u8>, Limit> {
         match self.failed {
             None => Ok(self.buf),
             Some(limit) => Err(limit),
+        }
+    }
+
+    /// Operands with spaces between those that are not strings.
+    pub(super) fn print_all(&mut self, args: &[Value]) {
+        let mut previous_is_string = false;
+        for (i, arg) in args.iter().enumerate() {
+            let is_string = arg.kind() == Kind::String;
+            if i > 0 && !is_string && !previous_is_string {
+                self.buf.push(b' ');
+            }
+            self.print_arg(arg, 'v');
+            previous_is_string = is_string;
         }
     }
 
@@ -277,7 +292,9 @@ impl Printer {
         match host.go_type().kind() {
             Kind::Struct => self.structure(host, host.go_type().name(), verb, depth),
             Kind::Pointer if depth == 0 => {
-                self.write("&");
+                if !self.indirect {
+                    self.write("&");
+                }
                 let name = host.go_type().name();
                 self.structure(host, name.strip_prefix('*').unwrap_or(name), verb, depth);
             }
