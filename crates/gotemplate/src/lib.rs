@@ -17,6 +17,7 @@ pub mod host;
 mod map;
 mod parse;
 mod set;
+pub mod sprig;
 mod text;
 pub mod types;
 pub mod value;

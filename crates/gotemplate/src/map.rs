@@ -6,7 +6,7 @@
 
 use crate::frozen::FrozenMap;
 use crate::{GoType, Str, Value};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -293,12 +293,16 @@ pub struct List {
     items: Option<Rc<ListCell>>,
 }
 
-struct ListCell(Vec<Value>);
+struct ListCell {
+    items: Vec<Value>,
+    /// The same strings in order, once somebody sorted the slice where it is.
+    sorted: OnceCell<Vec<Value>>,
+}
 
 impl List {
     /// A slice of that type with these elements.
     pub fn new(ty: GoType, items: Vec<Value>) -> List {
-        List { ty, items: Some(Rc::new(ListCell(items))) }
+        List { ty, items: Some(Rc::new(ListCell { items, sorted: OnceCell::new() })) }
     }
 
     /// The nil slice of that type: empty, but `null` in JSON.
@@ -323,7 +327,19 @@ impl List {
 
     /// The elements.
     pub fn as_slice(&self) -> &[Value] {
-        self.items.as_ref().map_or(&[], |cell| &cell.0)
+        self.items.as_ref().map_or(&[], |cell| cell.sorted.get().unwrap_or(&cell.items))
+    }
+
+    /// Sorts a slice of strings where it is: whoever holds it sees the new order. The only change a
+    /// slice can undergo.
+    pub fn sort_strings(&self) {
+        if let Some(cell) = &self.items {
+            cell.sorted.get_or_init(|| {
+                let mut sorted = cell.items.clone();
+                sorted.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+                sorted
+            });
+        }
     }
 
     /// Whether both are the same slice in memory.
@@ -377,7 +393,7 @@ fn take_map(state: &mut State, pending: &mut Vec<Value>) {
 }
 
 fn take_list(cell: &mut ListCell, pending: &mut Vec<Value>) {
-    pending.extend(cell.0.drain(..).filter(is_container));
+    pending.extend(cell.items.drain(..).filter(is_container));
 }
 
 fn is_container(value: &Value) -> bool {
