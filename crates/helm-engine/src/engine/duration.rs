@@ -8,7 +8,7 @@ use gotemplate::{Error, Func, GoType, Value};
 const SECOND: i64 = Duration::SECOND.0;
 
 /// The Go type of a duration.
-const DURATION: GoType = gotemplate::sprig::time::DURATION;
+const DURATION: GoType = GoType(&gotemplate::sprig::time::DURATION);
 
 /// A value as a duration: durations, texts such as `1h30m` or `2.5`, and numbers of seconds.
 fn read(value: &Value) -> Result<Duration, String> {
@@ -106,7 +106,12 @@ pub(super) fn functions() -> Vec<Func> {
         Func::new("durationMinutes", &[ANY], FLOAT64, |_, args| Ok(or_zero(args).minutes().into())),
         Func::new("durationHours", &[ANY], FLOAT64, |_, args| Ok(or_zero(args).hours().into())),
         Func::new("durationDays", &[ANY], FLOAT64, |_, args| Ok((or_zero(args).hours() / 24.0).into())),
-        Func::new("durationWeeks", &[ANY], FLOAT64, |_, args| Ok((or_zero(args).hours() / 24.0 / 7.0).into())),
+        Func::new(
+            "durationWeeks",
+            &[ANY],
+            FLOAT64,
+            |_, args| Ok((or_zero(args).hours() / 24.0 / 7.0).into()),
+        ),
         Func::new("durationRoundTo", &[ANY, ANY], DURATION, |_, args| Ok(to_multiple(args, Duration::round))),
         Func::new("durationTruncateTo", &[ANY, ANY], DURATION, |_, args| {
             Ok(to_multiple(args, Duration::truncate))

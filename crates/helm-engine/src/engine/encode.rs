@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use goyaml::{Build, Number, Sink, Tree, YamlWriter};
 use gotemplate::types::MAP;
 use gotemplate::{List, Map, Str, Value};
+use goyaml::{Build, Number, Sink, Tree, YamlWriter};
 
 /// How deep `encoding/json` follows values before it looks for cycles.
 const MAX_DEPTH: usize = 1000;
@@ -263,7 +263,9 @@ fn wrong_shape(found: &Value, wanted: &str) -> String {
         Value::Map(_) => "object",
         _ => "string",
     };
-    format!("error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type {wanted}")
+    format!(
+        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type {wanted}"
+    )
 }
 
 /// Helm's `fromYaml`: a map, with the key `Error` if the text is none.
@@ -302,5 +304,43 @@ pub(super) fn from_cluster(json: &serde_json::Value) -> Value {
         serde_json::Value::Object(map) => {
             Value::map(map.iter().map(|(key, value)| (key.as_str(), from_cluster(value))))
         }
+    }
+}
+
+fn from_json_any(text: &[u8]) -> Result<Value, String> {
+    let json: serde_json::Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    Ok(plain(&json))
+}
+
+fn plain(json: &serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(b) => Value::Bool(*b),
+        serde_json::Value::Number(n) => Value::Float(n.as_f64().unwrap_or(f64::MAX)),
+        serde_json::Value::String(s) => Value::from(s.as_str()),
+        serde_json::Value::Array(items) => Value::list(items.iter().map(plain).collect()),
+        serde_json::Value::Object(map) => {
+            Value::map(map.iter().map(|(key, value)| (key.as_str(), plain(value))))
+        }
+    }
+}
+
+/// Helm's `fromJson`: a map, with the key `Error` if the text is none.
+pub(super) fn from_json(text: &[u8]) -> Value {
+    match from_json_any(text) {
+        Ok(map @ Value::Map(_)) => map,
+        Ok(Value::Nil) => Value::Map(Map::nil(MAP)),
+        Ok(_) => Value::map([("Error", Value::from("json: cannot unmarshal into Go value"))]),
+        Err(error) => Value::map([("Error", Value::from(error))]),
+    }
+}
+
+/// Helm's `fromJsonArray`: a list, with the error as its only item if the text is none.
+pub(super) fn from_json_array(text: &[u8]) -> Value {
+    match from_json_any(text) {
+        Ok(list @ Value::List(_)) => list,
+        Ok(Value::Nil) => Value::List(List::nil(gotemplate::types::LIST)),
+        Ok(_) => Value::list(vec![Value::from("json: cannot unmarshal into Go value")]),
+        Err(error) => Value::list(vec![Value::from(error)]),
     }
 }

@@ -97,7 +97,11 @@ impl Place {
     fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("template: ")?;
         if rest.starts_with("no template ") {
-            return Some(Self { location: String::new(), executing: String::new(), message: text.to_owned() });
+            return Some(Self {
+                location: String::new(),
+                executing: String::new(),
+                message: text.to_owned(),
+            });
         }
         Self::executing(rest).or_else(|| Self::simple(rest))
     }

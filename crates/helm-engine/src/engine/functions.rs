@@ -32,7 +32,9 @@ pub(super) fn functions(profile: &HelmProfile) -> FuncMap {
         }),
         Func::new("fromYaml", &[STRING], MAP, |ctx, args| decode(ctx, args, encode::from_yaml)),
         Func::new("fromYamlArray", &[STRING], LIST, |ctx, args| decode(ctx, args, encode::from_yaml_array)),
-        Func::new("toJson", &[ANY], STRING, |ctx, args| text(ctx, encode::to_json(&args[0]).unwrap_or_default())),
+        Func::new("toJson", &[ANY], STRING, |ctx, args| {
+            text(ctx, encode::to_json(&args[0]).unwrap_or_default())
+        }),
         Func::new("fromJson", &[STRING], MAP, |ctx, args| decode(ctx, args, encode::from_json)),
         Func::new("fromJsonArray", &[STRING], LIST, |ctx, args| decode(ctx, args, encode::from_json_array)),
         Func::new("toToml", &[ANY], STRING, |ctx, args| match toml::encode(&args[0]) {
@@ -49,7 +51,11 @@ pub(super) fn functions(profile: &HelmProfile) -> FuncMap {
                 Value::Str(s) => s.is_empty(),
                 _ => false,
             };
-            if missing { Err(Error::msg(errors::mark(&string(&args[0]).to_string_lossy()))) } else { Ok(args[1].clone()) }
+            if missing {
+                Err(Error::msg(errors::mark(&string(&args[0]).to_string_lossy())))
+            } else {
+                Ok(args[1].clone())
+            }
         }),
         Func::new("fail", &[STRING], STRING, |_, args| {
             Err(Error::msg(errors::mark(&string(&args[0]).to_string_lossy())))

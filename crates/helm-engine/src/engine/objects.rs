@@ -18,22 +18,16 @@ use crate::profile::{ChartShape, HelmProfile};
 use crate::values::tree::freeze;
 
 /// `.Values` of Helm 4: a map whose methods win over keys of the same name.
-pub(super) const VALUES_V4: GoType = {
-    static DESC: TypeDesc = TypeDesc::named("common.Values", MAP, VALUES_METHODS);
-    GoType(&DESC)
-};
+pub(super) const VALUES_V4: GoType = GoType(&VALUES_V4_DESC);
+static VALUES_V4_DESC: TypeDesc = TypeDesc::named("common.Values", MAP, VALUES_METHODS);
 
 /// `.Values` of Helm 3.
-pub(super) const VALUES_V3: GoType = {
-    static DESC: TypeDesc = TypeDesc::named("chartutil.Values", MAP, VALUES_METHODS);
-    GoType(&DESC)
-};
+pub(super) const VALUES_V3: GoType = GoType(&VALUES_V3_DESC);
+static VALUES_V3_DESC: TypeDesc = TypeDesc::named("chartutil.Values", MAP, VALUES_METHODS);
 
 /// `.Files`
-pub(super) const FILES: GoType = {
-    static DESC: TypeDesc = TypeDesc::named("engine.files", BYTES_MAP, FILES_METHODS);
-    GoType(&DESC)
-};
+pub(super) const FILES: GoType = GoType(&FILES_DESC);
+static FILES_DESC: TypeDesc = TypeDesc::named("engine.files", BYTES_MAP, FILES_METHODS);
 
 /// The type of `.Values` in a profile.
 pub(super) fn values_type(profile: &HelmProfile) -> GoType {
@@ -62,7 +56,7 @@ static VALUES_METHODS: &[Method] = &[
         name: "Table",
         params: &[STRING],
         variadic: false,
-        result: VALUES_V4,
+        result: GoType(&VALUES_V4_DESC),
         call: |_, receiver, args| {
             let mut table = receiver_map(receiver)?.clone();
             let ty = table.go_type();
@@ -126,9 +120,7 @@ static FILES_METHODS: &[Method] = &[
         params: &[],
         variadic: false,
         result: STRING,
-        call: |_, receiver, _| {
-            flat_files(receiver, |data| Value::Str(Str::from(data)))
-        },
+        call: |_, receiver, _| flat_files(receiver, |data| Value::Str(Str::from(data))),
     },
     Method {
         name: "AsSecrets",
@@ -161,13 +153,16 @@ static FILES_METHODS: &[Method] = &[
         name: "Glob",
         params: &[STRING],
         variadic: false,
-        result: FILES,
+        result: GoType(&FILES_DESC),
         call: |ctx, receiver, args| {
             let glob = Glob::new(&text(&args[0]));
             let files = receiver_map(receiver)?;
             ctx.work(files.len() as u64)?;
-            let matching =
-                files.entries().into_iter().filter(|(name, _)| glob.matches(&name.to_string_lossy())).collect();
+            let matching = files
+                .entries()
+                .into_iter()
+                .filter(|(name, _)| glob.matches(&name.to_string_lossy()))
+                .collect();
             Ok(Value::Map(Map::from_entries(FILES, matching)))
         },
     },
@@ -279,13 +274,9 @@ struct ChartStruct(Map);
 
 const CHART_STRUCT: GoType = {
     static DESC: TypeDesc =
-        TypeDesc::host("struct { chart.Metadata; IsRoot bool }", types_kind_struct(), &[]);
+        TypeDesc::host("struct { chart.Metadata; IsRoot bool }", gotemplate::Kind::Struct, &[]);
     GoType(&DESC)
 };
-
-const fn types_kind_struct() -> gotemplate::Kind {
-    gotemplate::Kind::Struct
-}
 
 /// Go's field order of the metadata and their JSON names.
 const CHART_FIELDS: &[(&str, &str)] = &[
@@ -353,7 +344,8 @@ const CAPABILITIES: GoType = {
 };
 
 const KUBE_VERSION: GoType = {
-    static DESC: TypeDesc = TypeDesc::host("common.KubeVersion", gotemplate::Kind::Struct, KUBE_VERSION_METHODS);
+    static DESC: TypeDesc =
+        TypeDesc::host("common.KubeVersion", gotemplate::Kind::Struct, KUBE_VERSION_METHODS);
     GoType(&DESC)
 };
 
@@ -390,17 +382,12 @@ static KUBE_VERSION_METHODS: &[Method] = &[
     },
 ];
 
-static VERSION_SET_METHODS: &[Method] = &[Method {
-    name: "Has",
-    params: &[STRING],
-    variadic: false,
-    result: BOOL,
-    call: version_set_has,
-}];
+static VERSION_SET_METHODS: &[Method] =
+    &[Method { name: "Has", params: &[STRING], variadic: false, result: BOOL, call: version_set_has }];
 
 fn version_set_has(ctx: &mut Ctx, receiver: &Value, args: &[Value]) -> Result<Value, Error> {
     let wanted = args[0].as_str().ok_or_else(|| Error::msg("not a string"))?;
-    if let Some(log) = ctx.extension::<RefCell<ReadLog>>() {
+    if let Some(log) = ctx.extension::<Rc<RefCell<ReadLog>>>() {
         log.borrow_mut().capability(format!("APIVersions/{wanted}"));
     }
     let set = receiver.as_list().map(List::as_slice).unwrap_or_default();
@@ -439,7 +426,11 @@ impl Host for CapabilitiesHost {
 
     fn equal(&self, other: &dyn Host) -> Option<bool> {
         let other: &dyn std::any::Any = other;
-        Some(other.downcast_ref::<Self>().is_some_and(|other| Rc::ptr_eq(&self.capabilities, &other.capabilities)))
+        Some(
+            other
+                .downcast_ref::<Self>()
+                .is_some_and(|other| Rc::ptr_eq(&self.capabilities, &other.capabilities)),
+        )
     }
 }
 

@@ -58,9 +58,7 @@ pub(super) fn tpl(ctx: &mut Ctx, args: &[Value]) -> Result<Reply, Error> {
         .map_err(|error| error.wrap(format!("cannot parse template {}: ", quoted(&text))))?;
     let after = Box::new(move |_: &mut Ctx, output: Result<Str, Error>| match output {
         Ok(output) => Ok(Value::Str(without_no_value(output))),
-        Err(error) => {
-            Err(error.wrap(format!("error during tpl function execution for {}: ", quoted(&text))))
-        }
+        Err(error) => Err(error.wrap(format!("error during tpl function execution for {}: ", quoted(&text)))),
     });
     Ok(Reply::Execute(Execute { target: Target::Parsed(parsed), data: args[1].clone(), after }))
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,8 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use helm_engine::capabilities::{BuildInfo, Capabilities, KubeVersion};
 use helm_engine::{
-    Chart, ChartFiles, CompiledChart, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext, TemplateOutput,
-    load_archive, load_files,
+    Chart, ChartFiles, CompiledChart, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext,
+    TemplateOutput, load_archive, load_files,
 };
 use serde_json::Value;
 
@@ -26,7 +27,11 @@ pub fn corpus() -> Option<PathBuf> {
     let from_env = std::env::var_os("SLUICE_CORPUS").map(PathBuf::from);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let places = [root.join("../shared/corpus"), root.join("../../shared/corpus")];
-    from_env.into_iter().chain(places).map(|dir| dir.join("helm")).find(|dir| dir.join("cases.jsonl").is_file())
+    from_env
+        .into_iter()
+        .chain(places)
+        .map(|dir| dir.join("helm"))
+        .find(|dir| dir.join("cases.jsonl").is_file())
 }
 
 /// How one case went.
@@ -144,11 +149,14 @@ fn template(chart: &CompiledChart, case: &Value) -> Result<String, String> {
         go_version: "go1.26.8".to_owned(),
         kube_client_version: Some("v1.37".to_owned()),
     };
+    chart.check().map_err(|error| error.cli_text())?;
     let rendered = chart
-        .render(&case["values"], &release, &capabilities, &NoCluster, &Limits::default())
+        .render(&case["values"], &release, &capabilities, Rc::new(NoCluster), &Limits::default())
         .map_err(|error| error.cli_text())?;
-    let options =
-        TemplateOutput { include_crds: case["include_crds"] == Value::Bool(true), ..TemplateOutput::default() };
+    let options = TemplateOutput {
+        include_crds: case["include_crds"] == Value::Bool(true),
+        ..TemplateOutput::default()
+    };
     rendered.template_output(&options).map_err(|error| error.to_string())
 }
 
@@ -240,7 +248,7 @@ pub fn eval(case: &Value) -> Result<Vec<u8>, String> {
     let release =
         ReleaseOptions { name: "rel".to_owned(), namespace: "ns".to_owned(), ..ReleaseOptions::default() };
     let limits = Limits::default();
-    let context = RenderContext::new(&release, &capabilities, &NoCluster, &limits);
+    let context = RenderContext::new(&release, &capabilities, Rc::new(NoCluster), &limits);
     let files = compiled.execute(&case["values"], &context).map_err(|error| error.to_string())?;
     Ok(files.get("vec/templates/t.yaml").cloned().unwrap_or_default())
 }

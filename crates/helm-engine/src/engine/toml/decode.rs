@@ -266,9 +266,10 @@ impl<'a> Parser<'a> {
                 Some('.') => {}
                 Some(']') => break,
                 c => {
-                    return Err(
-                        self.error(format!("expected '.' or ']' to end table name, but got {} instead", quoted(c)))
-                    );
+                    return Err(self.error(format!(
+                        "expected '.' or ']' to end table name, but got {} instead",
+                        quoted(c)
+                    )));
                 }
             }
         }
@@ -330,7 +331,11 @@ impl<'a> Parser<'a> {
                 None => return Err(self.error("unexpected EOF; expected key separator '='")),
                 c => {
                     let message = format!("expected '.' or '=', but got {} instead", quoted(c));
-                    return Err(if c == Some('\n') { self.error_before(message) } else { self.error(message) });
+                    return Err(if c == Some('\n') {
+                        self.error_before(message)
+                    } else {
+                        self.error(message)
+                    });
                 }
             }
         }
@@ -513,7 +518,10 @@ impl<'a> Parser<'a> {
                     return Err(self.error(if end == ']' {
                         format!("expected a comma (',') or array terminator (']'), but got {}", or_end(c))
                     } else {
-                        format!("expected a comma or an inline table terminator '}}', but got {} instead", or_end(c))
+                        format!(
+                            "expected a comma or an inline table terminator '}}', but got {} instead",
+                            or_end(c)
+                        )
                     }));
                 }
             }
@@ -710,7 +718,11 @@ impl<'a> Parser<'a> {
                 c => {
                     self.back(c);
                     let blank = if self.input[..self.at].ends_with(b"\t") { '\t' } else { ' ' };
-                    return if newline { Ok(()) } else { Err(self.error(format!("invalid escape: '\\{blank}'"))) };
+                    return if newline {
+                        Ok(())
+                    } else {
+                        Err(self.error(format!("invalid escape: '\\{blank}'")))
+                    };
                 }
             }
         }
@@ -738,7 +750,9 @@ impl<'a> Parser<'a> {
                     && let Some(base @ ('b' | 'o' | 'x')) = self.peek()?
                 {
                     let shown = String::from_utf8_lossy(&self.input[start..self.at]).into_owned();
-                    return Err(self.error(format!("cannot use sign with non-decimal numbers: '{shown}{base}'")));
+                    return Err(
+                        self.error(format!("cannot use sign with non-decimal numbers: '{shown}{base}'"))
+                    );
                 }
                 self.take_while(|c| c.is_ascii_digit() || matches!(c, '_'))?;
                 self.finish_number(start)
@@ -774,7 +788,9 @@ impl<'a> Parser<'a> {
         }
         self.take_while(|c| c.is_ascii_digit())?;
         if matches!(self.peek()?, Some('-' | ':')) {
-            let date = |c: char| c.is_ascii_digit() || matches!(c, '-' | ':' | 'T' | 't' | ' ' | '.' | 'Z' | 'z' | '+');
+            let date = |c: char| {
+                c.is_ascii_digit() || matches!(c, '-' | ':' | 'T' | 't' | ' ' | '.' | 'Z' | 'z' | '+')
+            };
             self.take_while(date)?;
             let text = self.text_from(start);
             return self.datetime(text.trim());
@@ -808,7 +824,9 @@ impl<'a> Parser<'a> {
                 accept = c.is_ascii_hexdigit();
             }
             if !fine || !accept {
-                return Err(self.error(format!("Invalid {kind} {shown}: underscores must be surrounded by digits")));
+                return Err(
+                    self.error(format!("Invalid {kind} {shown}: underscores must be surrounded by digits"))
+                );
             }
         }
         let first = parts.first().copied().unwrap_or_default();
@@ -869,7 +887,8 @@ impl<'a> Parser<'a> {
         let invalid = || self.error(format!("invalid datetime: {}", gofmt::quote(text.as_bytes())));
         for (layout, zone) in layouts {
             if let Ok(time) = Time::parse(layout.as_bytes(), text.as_bytes(), &zone) {
-                let separators = layout.bytes().zip(text.bytes()).take_while(|(l, _)| !matches!(l, b'.' | b'Z'));
+                let separators =
+                    layout.bytes().zip(text.bytes()).take_while(|(l, _)| !matches!(l, b'.' | b'Z'));
                 if separators.into_iter().any(|(l, t)| !l.is_ascii_digit() && l != t) {
                     return Err(invalid());
                 }
@@ -883,7 +902,11 @@ impl<'a> Parser<'a> {
 /// A key as Go prints it, parts quoted where they must be.
 fn path(key: &[String]) -> String {
     let part = |part: &String| {
-        if !part.is_empty() && part.chars().all(is_bare) { part.clone() } else { gofmt::quote(part.as_bytes()) }
+        if !part.is_empty() && part.chars().all(is_bare) {
+            part.clone()
+        } else {
+            gofmt::quote(part.as_bytes())
+        }
     };
     let parts: Vec<String> = key.iter().map(part).collect();
     parts.join(".")

@@ -9,9 +9,14 @@ use gotemplate::{Host, Value};
 pub(in crate::engine) fn encode(value: &Value) -> Result<Vec<u8>, EncodeError> {
     let mut encoder = Encoder { out: Vec::new() };
     if value.is_nil() {
-        return Err(EncodeError { text: "reflect: call of reflect.Value.Type on zero Value".to_owned(), is_panic: true });
+        return Err(EncodeError {
+            text: "reflect: call of reflect.Value.Type on zero Value".to_owned(),
+            is_panic: true,
+        });
     }
-    encoder.encode(&[], value, 0).map_err(|text| EncodeError { is_panic: text.starts_with("reflect: "), text })?;
+    encoder
+        .encode(&[], value, 0)
+        .map_err(|text| EncodeError { is_panic: text.starts_with("reflect: "), text })?;
     Ok(encoder.out)
 }
 
@@ -43,7 +48,9 @@ enum Kind {
 /// Entries of a table in the order they are declared or sorted.
 fn entries(value: &Value) -> Vec<(Vec<u8>, Value)> {
     match value {
-        Value::Map(map) => map.entries().into_iter().map(|(key, value)| (key.as_bytes().to_vec(), value)).collect(),
+        Value::Map(map) => {
+            map.entries().into_iter().map(|(key, value)| (key.as_bytes().to_vec(), value)).collect()
+        }
         Value::Host(host) => {
             host.fields().into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value)).collect()
         }
@@ -218,7 +225,8 @@ impl Encoder {
                 self.write(quoted);
             }
             Value::Bytes(bytes) => {
-                let bytes: Vec<String> = bytes.as_deref().unwrap_or_default().iter().map(u8::to_string).collect();
+                let bytes: Vec<String> =
+                    bytes.as_deref().unwrap_or_default().iter().map(u8::to_string).collect();
                 self.write(format!("[{}]", bytes.join(", ")));
             }
             Value::List(list) => {
@@ -238,7 +246,9 @@ impl Encoder {
                 None => self.table_body(&[], value, true, depth + 1)?,
             },
             Value::Nil => return Err("reflect: call of reflect.Value.Interface on zero Value".to_owned()),
-            Value::Complex(..) | Value::Func(_) => return Err(format!("unexpected type: {}", value.type_name())),
+            Value::Complex(..) | Value::Func(_) => {
+                return Err(format!("unexpected type: {}", value.type_name()));
+            }
         }
         Ok(())
     }
@@ -293,4 +303,3 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     out.push(b'"');
     out
 }
-
