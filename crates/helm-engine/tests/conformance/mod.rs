@@ -117,7 +117,7 @@ pub fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
         .iter()
         .map(|case| {
             let id = case["id"].as_str().unwrap_or_default();
-            let found = compiled.clone().and_then(|chart| template(&chart, case));
+            let found = guarded(|| compiled.clone().and_then(|chart| template(&chart, case)));
             Outcome {
                 id: id.to_owned(),
                 group: id.split('.').next().unwrap_or_default().to_owned(),
@@ -125,6 +125,14 @@ pub fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
             }
         })
         .collect()
+}
+
+/// A panic is a failure of the case it happens in, not of the whole run.
+fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(format!("PANIC: {}", text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned())).unwrap_or_default()))
+    })
 }
 
 fn compile(tgz: &[u8]) -> Result<Arc<CompiledChart>, String> {
@@ -176,7 +184,7 @@ fn compare_case(corpus: &Path, case: &Value, found: Result<String, String>) -> O
         (None, Ok(_)) => Some(format!("renders here; helm: {}", case["error"])),
         (None, Err(found)) => {
             let expected = case["error"].as_str().unwrap_or_default();
-            (found != expected).then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
+            (found.trim_end_matches('\n') != expected).then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
         }
     }
 }
@@ -258,7 +266,7 @@ pub fn run_vectors(cases: &[Value]) -> Vec<Outcome> {
     cases
         .iter()
         .map(|case| {
-            let found = eval(case);
+            let found = guarded(|| eval(case));
             let accepted = std::iter::once(case).chain(case["also"].as_array().into_iter().flatten());
             let equal = accepted.into_iter().any(|answer| matches_answer(answer, &found));
             let difference = || {
