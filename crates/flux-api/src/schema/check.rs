@@ -171,7 +171,8 @@ fn shorten(value: &str) -> String {
     }
 }
 
-fn whole(value: &Value) -> Option<i64> {
+/// The number as the API server takes it where an integer is wanted.
+pub(crate) fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| {
         // To the API server 3.0 is an integer.
         let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15)?;
