@@ -569,3 +569,79 @@ fn a_release_survives_the_round_trip_with_every_field() {
     assert_eq!(object.spec_json(), spec);
     assert!(object.suspended());
 }
+
+#[test]
+fn h46_references_to_other_namespaces_are_known() {
+    let source = |namespace: &str| json!({"kind": "GitRepository", "name": "g", "namespace": namespace});
+    let refused =
+        |object: &FluxObject| object.foreign_references().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut chart = release(json!({}));
+    chart["chart"]["spec"]["sourceRef"] = source("infra");
+    let expected = ["can't access 'GitRepository/infra/g', cross-namespace references have been blocked"];
+    assert_eq!(refused(&good::<HelmRelease>(HELM, chart).into()), expected);
+    let other = kustomization(json!({"sourceRef": source("infra")}));
+    assert_eq!(refused(&good::<Kustomization>(KUSTOMIZE, other).into()), expected);
+    let own =
+        kustomization(json!({"sourceRef": source("apps"), "dependsOn": [{"name": "x", "namespace": "y"}]}));
+    assert_eq!(refused(&good::<Kustomization>(KUSTOMIZE, own).into()), Vec::<String>::new());
+    let policy =
+        with(minimal(Kind::ImagePolicy), json!({"imageRepositoryRef": {"name": "i", "namespace": "infra"}}));
+    assert_eq!(
+        refused(&good::<ImagePolicy>("image.toolkit.fluxcd.io/v1", policy).into()),
+        ["cannot access 'ImageRepository/infra/i', cross-namespace references have been blocked"]
+    );
+}
+
+#[test]
+fn a_password_in_a_url_is_not_repeated() {
+    let found = bad(GIT, "GitRepository", git(json!({"url": "htps://user:hunter2@host/x@y"})));
+    assert!(!found[0].contains("hunter2") && found[0].contains("htps://***@host/x@y"), "{}", found[0]);
+}
+
+/// Every place in a value.
+fn places(value: &Value, at: &str, all: &mut Vec<String>) {
+    all.push(at.to_owned());
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| places(value, &format!("{at}/{key}"), all)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, value)| places(value, &format!("{at}/{index}"), all));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_value_in_any_place_of_any_kind_panics() {
+    for &kind in Kind::ALL {
+        for version in kind.versions() {
+            let api_version = format!("{}/{version}", kind.group());
+            let mut whole = manifest(&api_version, kind.as_str(), minimal(kind));
+            whole["status"] = json!({"conditions": [{"type": "Ready"}], "artifact": {"checksum": "x"}, "url": "u",
+                "latestImage": "a:b", "history": [{}]});
+            whole["spec"]["verify"] =
+                json!({"provider": "cosign", "mode": "HEAD", "secretRef": {"name": "x"}});
+            whole["spec"]["valuesFile"] = json!("x");
+            whole["spec"]["patchesStrategicMerge"] = json!([{}]);
+            let mut all = Vec::new();
+            places(&whole, "", &mut all);
+            for place in all {
+                for other in [
+                    json!(null),
+                    json!(true),
+                    json!(-5),
+                    json!(1e300),
+                    json!("x"),
+                    json!([]),
+                    json!({}),
+                    json!([{}]),
+                ] {
+                    let mut changed = whole.clone();
+                    *changed.pointer_mut(&place).unwrap() = other;
+                    if let Ok(object) = decode(&changed) {
+                        decode(&object.to_json()).unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
