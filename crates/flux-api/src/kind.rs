@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
-    ($($name:ident, $group:literal, $plural:literal, [$($short:literal),*];)*) => {
+    ($($name:ident, $group:literal, [$($version:literal),*], $plural:literal, [$($short:literal),*];)*) => {
         /// A Flux kind.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Kind {
@@ -30,6 +30,11 @@ macro_rules! kinds {
                 match self { $(Kind::$name => $group),* }
             }
 
+            /// The API versions sluice reads, today's first; what it writes is always the first.
+            pub fn versions(self) -> &'static [&'static str] {
+                match self { $(Kind::$name => &[$($version),*]),* }
+            }
+
             /// The plural resource name, lower case.
             pub fn plural(self) -> &'static str {
                 match self { $(Kind::$name => $plural),* }
@@ -44,20 +49,40 @@ macro_rules! kinds {
 }
 
 kinds! {
-    GitRepository, "source.toolkit.fluxcd.io", "gitrepositories", ["gitrepo"];
-    OCIRepository, "source.toolkit.fluxcd.io", "ocirepositories", ["ocirepo"];
-    HelmRepository, "source.toolkit.fluxcd.io", "helmrepositories", ["helmrepo", "hrepo"];
-    HelmChart, "source.toolkit.fluxcd.io", "helmcharts", ["hc"];
-    Bucket, "source.toolkit.fluxcd.io", "buckets", [];
-    ExternalArtifact, "source.toolkit.fluxcd.io", "externalartifacts", ["ea"];
-    Kustomization, "kustomize.toolkit.fluxcd.io", "kustomizations", ["ks"];
-    HelmRelease, "helm.toolkit.fluxcd.io", "helmreleases", ["hr"];
-    ImageRepository, "image.toolkit.fluxcd.io", "imagerepositories", ["imgrepo", "imagerepo"];
-    ImagePolicy, "image.toolkit.fluxcd.io", "imagepolicies", ["imgpol", "imagepol"];
-    ImageUpdateAutomation, "image.toolkit.fluxcd.io", "imageupdateautomations", ["iua", "imgupd", "imgauto"];
-    Receiver, "notification.toolkit.fluxcd.io", "receivers", [];
-    Provider, "notification.toolkit.fluxcd.io", "providers", [];
-    Alert, "notification.toolkit.fluxcd.io", "alerts", [];
+    GitRepository, "source.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "gitrepositories", ["gitrepo"];
+    OCIRepository, "source.toolkit.fluxcd.io", ["v1", "v1beta2"], "ocirepositories", ["ocirepo"];
+    HelmRepository, "source.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "helmrepositories", ["helmrepo", "hrepo"];
+    HelmChart, "source.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "helmcharts", ["hc"];
+    Bucket, "source.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "buckets", [];
+    ExternalArtifact, "source.toolkit.fluxcd.io", ["v1"], "externalartifacts", ["ea"];
+    Kustomization, "kustomize.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "kustomizations", ["ks"];
+    HelmRelease, "helm.toolkit.fluxcd.io", ["v2", "v2beta2", "v2beta1"], "helmreleases", ["hr"];
+    ImageRepository, "image.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "imagerepositories", ["imgrepo", "imagerepo"];
+    ImagePolicy, "image.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "imagepolicies", ["imgpol", "imagepol"];
+    ImageUpdateAutomation, "image.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "imageupdateautomations", ["iua", "imgupd", "imgauto"];
+    Receiver, "notification.toolkit.fluxcd.io", ["v1", "v1beta2", "v1beta1"], "receivers", [];
+    Provider, "notification.toolkit.fluxcd.io", ["v1beta3", "v1beta2", "v1beta1"], "providers", [];
+    Alert, "notification.toolkit.fluxcd.io", ["v1beta3", "v1beta2", "v1beta1"], "alerts", [];
+}
+
+impl Kind {
+    /// Today's `apiVersion`: `source.toolkit.fluxcd.io/v1`.
+    pub fn api_version(self) -> String {
+        format!("{}/{}", self.group(), self.versions()[0])
+    }
+
+    /// True for the kinds an artifact can come from.
+    pub fn is_source(self) -> bool {
+        matches!(
+            self,
+            Kind::GitRepository
+                | Kind::OCIRepository
+                | Kind::HelmRepository
+                | Kind::HelmChart
+                | Kind::Bucket
+                | Kind::ExternalArtifact
+        )
+    }
 }
 
 impl fmt::Display for Kind {

@@ -1,0 +1,114 @@
+//! Reads a packaged chart (`.tgz`) into its files, with Helm's checks on paths and sizes.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+
+use super::ChartFile;
+use super::load::LoadError;
+use crate::gostring;
+
+/// The most bytes a chart may have once unpacked: Helm's 100 MiB.
+pub const MAX_CHART_SIZE: u64 = 100 * 1024 * 1024;
+
+/// The most bytes one file of a chart may have: 5 MiB, what Helm 3 allows.
+pub const MAX_FILE_SIZE: u64 = 5 * 1024 * 1024;
+
+/// Byte order mark, cut off every file.
+pub(super) const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
+
+/// The files of a packaged chart, paths relative to the chart's root, in the archive's order.
+pub(super) fn read(tgz: &[u8]) -> Result<Vec<ChartFile>, LoadError> {
+    if !tgz.starts_with(&[0x1f, 0x8b]) {
+        return Err(LoadError::NotGzip);
+    }
+    let limited = GzDecoder::new(tgz).take(2 * MAX_CHART_SIZE);
+    let mut archive = tar::Archive::new(limited);
+    let mut files = Vec::new();
+    let mut remaining = MAX_CHART_SIZE;
+    for entry in archive.entries().map_err(LoadError::Archive)? {
+        let mut entry = entry.map_err(LoadError::Archive)?;
+        let kind = entry.header().entry_type();
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if kind.is_dir()
+            || path.ends_with('/')
+            || kind.is_pax_global_extensions()
+            || kind.is_pax_local_extensions()
+        {
+            continue;
+        }
+        let name = name_in_chart(&path)?;
+        let size = entry.size();
+        if size > remaining {
+            return Err(LoadError::ChartTooLarge(MAX_CHART_SIZE));
+        }
+        if size > MAX_FILE_SIZE {
+            return Err(LoadError::FileTooLarge { file: name, limit: MAX_FILE_SIZE });
+        }
+        let mut data = Vec::new();
+        let read = entry.by_ref().take(remaining).read_to_end(&mut data).map_err(LoadError::Archive)? as u64;
+        remaining -= read;
+        if read < size || remaining == 0 {
+            return Err(LoadError::ChartTooLarge(MAX_CHART_SIZE));
+        }
+        if data.starts_with(BOM) {
+            data.drain(..BOM.len());
+        }
+        let mod_time = entry.header().mtime().ok().and_then(|secs| i64::try_from(secs).ok());
+        files.push(ChartFile { name, data: data.into(), mod_time });
+    }
+    if files.is_empty() {
+        return Err(LoadError::EmptyArchive);
+    }
+    Ok(files)
+}
+
+/// Cuts the first path component off and refuses what would leave the chart.
+fn name_in_chart(path: &str) -> Result<String, LoadError> {
+    let delimiter = if path.contains('\\') { '\\' } else { '/' };
+    let (first, rest) = path.split_once(delimiter).unwrap_or((path, ""));
+    let rest = if delimiter == '\\' { rest.replace('\\', "/") } else { rest.to_owned() };
+    if rest.starts_with('/') {
+        return Err(LoadError::AbsolutePath);
+    }
+    let name = gostring::clean_path(&rest);
+    if name == "." {
+        return Err(LoadError::OutsideBase(path.to_owned()));
+    }
+    if name.starts_with("..") {
+        return Err(LoadError::ParentReference);
+    }
+    let bytes = name.as_bytes();
+    if bytes.len() > 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && bytes[2] == b'/' {
+        return Err(LoadError::DrivePath);
+    }
+    if first == "Chart.yaml" {
+        return Err(LoadError::MetadataOutsideBase);
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(path: &str) -> String {
+        name_in_chart(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_first_component_is_cut_off() {
+        assert_eq!(name_in_chart("app/templates/a.yaml").unwrap(), "templates/a.yaml");
+        assert_eq!(name_in_chart(r"app\templates\a.yaml").unwrap(), "templates/a.yaml");
+        assert_eq!(name_in_chart("app/./x//y").unwrap(), "x/y");
+    }
+
+    #[test]
+    fn paths_that_leave_the_chart_are_refused() {
+        assert_eq!(refused("app//etc/passwd"), "chart illegally contains absolute paths");
+        assert_eq!(refused("app/../../x"), "chart illegally references parent directory");
+        assert_eq!(refused("app/c:/x"), "chart contains illegally named files");
+        assert_eq!(refused("app"), "chart illegally contains content outside the base directory: \"app\"");
+        assert_eq!(refused("Chart.yaml/x"), "chart yaml not in base directory");
+    }
+}

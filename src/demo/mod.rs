@@ -1,0 +1,4 @@
+//! A small world in one process: what `sluice demo` shows and the tests push to.
+
+pub mod git_server;
+pub mod repository;

@@ -1,0 +1,217 @@
+//! The HTTP side of sending: one attempt, no redirects, a deadline, a small answer.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{ProviderKind, SendError, Target};
+
+/// As much of an answer as is read.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Which addresses messages may go to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Refuse loopback and private addresses too, not only link-local ones.
+    pub public_only: bool,
+}
+
+/// Sends requests for every provider.
+#[derive(Debug, Clone)]
+pub struct Client {
+    policy: Policy,
+}
+
+fn refuse(message: String) -> SendError {
+    SendError { message, retryable: false, retry_after: None }
+}
+
+impl Client {
+    /// A client that keeps to `policy`.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy }
+    }
+
+    fn http(&self, target: &Target) -> Result<reqwest::Client, SendError> {
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+            .timeout(target.timeout);
+        if let Some(proxy) = &target.proxy {
+            let proxy = reqwest::Proxy::all(proxy.expose_secret())
+                .map_err(|_| refuse("failed to use the provider's proxy: it is no URL".to_owned()))?;
+            builder = builder.proxy(proxy);
+        }
+        if let Some(authority) = &target.authority {
+            let certificates = reqwest::Certificate::from_pem_bundle(authority)
+                .map_err(|error| refuse(format!("failed to read `ca.crt` of the provider: {error}")))?;
+            for certificate in certificates {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        if let Some((certificate, key)) = &target.identity {
+            let mut pem = certificate.clone();
+            pem.push(b'\n');
+            pem.extend_from_slice(key.expose_secret().as_bytes());
+            let identity = reqwest::Identity::from_pem(&pem)
+                .map_err(|_| refuse("failed to read `tls.crt` and `tls.key` of the provider".to_owned()))?;
+            builder = builder.identity(identity);
+        }
+        builder.build().map_err(|error| refuse(format!("failed to set up TLS for the provider: {error}")))
+    }
+
+    /// Refuses what no notification should reach: other schemes, link-local and metadata addresses.
+    fn check(&self, address: &str) -> Result<url::Url, SendError> {
+        let url =
+            url::Url::parse(address).map_err(|_| refuse("the provider's address is no URL".to_owned()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse(format!(
+                "the provider's address has the scheme `{}`\nhint: only http and https are sent to",
+                url.scheme()
+            )));
+        }
+        let literal = match url.host() {
+            Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(url::Host::Domain(_)) => None,
+            None => return Err(refuse("the provider's address has no host".to_owned())),
+        };
+        if let Some(address) = literal
+            && self.is_barred(address)
+        {
+            return Err(refuse(format!("the provider's address `{address}` is not allowed")));
+        }
+        Ok(url)
+    }
+
+    fn is_barred(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => {
+                address.is_link_local()
+                    || address.is_unspecified()
+                    || (self.policy.public_only && (address.is_loopback() || address.is_private()))
+            }
+            IpAddr::V6(address) => {
+                address.is_unicast_link_local()
+                    || address.is_unspecified()
+                    || address.to_ipv4_mapped().is_some_and(|address| self.is_barred(IpAddr::V4(address)))
+                    || (self.policy.public_only && (address.is_loopback() || address.is_unique_local()))
+            }
+        }
+    }
+
+    /// Posts JSON with a bearer token if the target has one.
+    pub(super) async fn post_json(
+        &self,
+        target: &Target,
+        address: &str,
+        body: &Value,
+        headers: &[(String, String)],
+    ) -> Result<Vec<u8>, SendError> {
+        self.post(target, address, body.to_string().into_bytes(), headers).await
+    }
+
+    pub(super) async fn post(
+        &self,
+        target: &Target,
+        address: &str,
+        body: Vec<u8>,
+        headers: &[(String, String)],
+    ) -> Result<Vec<u8>, SendError> {
+        let url = self.check(address)?;
+        let mut request = self.http(target)?.post(url).header("Content-Type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        for (name, value) in &target.headers {
+            request = request.header(name, value.expose_secret());
+        }
+        let bearer =
+            matches!(target.kind, ProviderKind::Slack | ProviderKind::Rocket | ProviderKind::Discord);
+        if let (Some(token), true) = (&target.token, bearer) {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some((user, password)) = &target.basic {
+            request = request.basic_auth(user, Some(password.expose_secret()));
+        }
+        // reqwest's texts name the URL, which may hold a token.
+        let answer = request.send().await.map_err(|error| SendError {
+            message: format!("failed to send message: {}", reason(&error.without_url())),
+            retryable: true,
+            retry_after: None,
+        })?;
+        let status = answer.status();
+        let retry_after = answer
+            .headers()
+            .get("Retry-After")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_secs);
+        let body = read_capped(answer).await;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let said = String::from_utf8_lossy(&body);
+        let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
+        let retryable = status.is_server_error() || status.as_u16() == 429 || status.as_u16() == 408;
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        Err(SendError {
+            message: format!(
+                "failed to send message: request failed with status code {}{said}",
+                status.as_u16()
+            ),
+            retryable,
+            retry_after,
+        })
+    }
+}
+
+/// The innermost cause, which is what a person needs (`connection refused`, `operation timed out`).
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+async fn read_capped(mut answer: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        let room = ANSWER_LIMIT - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() >= ANSWER_LIMIT {
+            break;
+        }
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h97_addresses_no_message_should_reach() {
+        let open = Client::new(Policy::default());
+        for address in [
+            "http://169.254.169.254/latest",
+            "http://[fe80::1]/",
+            "http://[::ffff:169.254.169.254]/",
+            "file:///etc/passwd",
+            "gopher://x",
+            "not a url",
+            "http://0.0.0.0/",
+        ] {
+            assert!(open.check(address).is_err(), "{address}");
+        }
+        assert!(open.check("http://127.0.0.1:9/hook").is_ok());
+        let strict = Client::new(Policy { public_only: true });
+        for address in ["http://127.0.0.1/", "http://10.1.2.3/", "http://[::1]/", "http://[fd00::1]/"] {
+            assert!(strict.check(address).is_err(), "{address}");
+        }
+    }
+}

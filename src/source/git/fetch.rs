@@ -1,0 +1,661 @@
+//! From a request to a commit that can be read.
+//!
+//! The order of thrift: a pushed commit that is already here costs no network; else one list of just that
+//! reference, beside it (where the server allows) already the pushed commit's pack; else that and then the pack.
+//! One fetch at a time per repository; who waited uses what the one before learnt.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use git2::Oid;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::ExposeSecret as _;
+use sha2::Sha256;
+use tokio::sync::Semaphore;
+
+use super::address::Address;
+use super::checkout::{GitCheckout, RepositoryHandle, facts};
+use super::error::{GitError, GitErrorKind, shown};
+use super::http::HttpClients;
+use super::kept::{self, FULL_DEPTH, Gate, Kept, Listing, Received};
+use super::protocol::{Conversation, FetchPlan, Greeting, Remote, RemoteRef};
+use super::reference::{Target, commit_of, modern, parse_commit};
+use super::request::{GitCredentials, GitRequest};
+use super::ssh::SshClients;
+use super::submodules;
+use super::tree::{Mount, Surveys, View};
+use crate::source::limits::SourceLimits;
+
+/// Submodules within submodules, as go-git (and so Flux) follows them.
+const SUBMODULE_LEVELS: usize = 10;
+
+/// Everything git: clients, kept repositories, bounds.
+pub(crate) struct Git {
+    directory: PathBuf,
+    key: Vec<u8>,
+    limits: Arc<SourceLimits>,
+    permits: Arc<Semaphore>,
+    http: HttpClients,
+    ssh: Arc<SshClients>,
+    kept: Mutex<HashMap<String, Arc<Kept>>>,
+    surveys: Arc<Surveys>,
+}
+
+/// A commit that is here, and the reference it was found by.
+struct Found {
+    reference: String,
+    commit: Oid,
+}
+
+/// What a server said when asked for its references.
+struct Asked {
+    conversation: Conversation,
+    references: Vec<RemoteRef>,
+    /// The pushed commit's pack, fetched on the chance that it is what the reference points to.
+    ahead: Option<Received>,
+}
+
+impl Git {
+    pub(crate) fn new(
+        state: &Path,
+        limits: Arc<SourceLimits>,
+        permits: Arc<Semaphore>,
+    ) -> std::io::Result<Self> {
+        let directory = state.join("git");
+        super::super::private_directory(&directory)?;
+        Ok(Self {
+            key: key(&directory)?,
+            directory,
+            http: HttpClients::new(limits.addresses),
+            ssh: Arc::new(SshClients::new(limits.addresses)),
+            limits,
+            permits,
+            kept: Mutex::new(HashMap::new()),
+            surveys: Arc::new(Surveys::default()),
+        })
+    }
+
+    pub(crate) async fn fetch(&self, request: &GitRequest) -> Result<GitCheckout, GitError> {
+        let address = address(request)?;
+        let fail = |attempted: String, kind| GitError { attempted, url: address.shown().to_owned(), kind };
+        let target =
+            Target::choose(&request.reference).map_err(|kind| fail("fetch from".to_owned(), kind))?;
+        let attempted = format!("fetch {} from", target.describe());
+        let work = Box::pin(self.checkout(request, &address, &target));
+        match tokio::time::timeout(request.timeout, work).await {
+            Ok(done) => done.map_err(|kind| fail(attempted, kind)),
+            Err(_) => Err(fail(attempted, GitErrorKind::Timeout(request.timeout))),
+        }
+    }
+
+    /// The names of the references that start with `prefix`, and the commits they lead to.
+    pub(crate) async fn list(
+        &self,
+        request: &GitRequest,
+        prefix: &str,
+    ) -> Result<Vec<(String, String)>, GitError> {
+        let address = address(request)?;
+        let fail =
+            |kind| GitError { attempted: "list references of".into(), url: address.shown().to_owned(), kind };
+        let work = Box::pin(async {
+            let remote = self.remote(request, &address)?;
+            let prefixes = [prefix.to_owned()];
+            let mut conversation = self.open(remote, None, &prefixes).await?;
+            let references = conversation.list(&prefixes).await?;
+            conversation.close().await;
+            Ok(references)
+        });
+        match tokio::time::timeout(request.timeout, work).await {
+            Ok(Ok(references)) => Ok(references
+                .into_iter()
+                .map(|reference| {
+                    let commit = reference.commit().to_string();
+                    (reference.name, commit)
+                })
+                .collect()),
+            Ok(Err(kind)) => Err(fail(kind)),
+            Err(_) => Err(fail(GitErrorKind::Timeout(request.timeout))),
+        }
+    }
+
+    async fn checkout(
+        &self,
+        request: &GitRequest,
+        address: &Address,
+        target: &Target,
+    ) -> Result<GitCheckout, GitErrorKind> {
+        let remote = self.remote(request, address)?;
+        let kept = self.kept(request, address);
+        let observed = request.last_observed.as_ref().and_then(|revision| commit_of(revision.as_str()));
+        let pushed = request
+            .pushed
+            .as_ref()
+            .filter(|hint| target.reference().as_deref() == Some(hint.reference.as_str()))
+            .and_then(|hint| parse_commit(&hint.commit));
+        let (found, facts) = self.bring_sound(&kept, &remote, target, pushed, observed).await?;
+        let mut view = View::new(Arc::clone(&kept), facts.tree, Arc::clone(&self.surveys));
+        if request.recurse_submodules {
+            let mut count = 0;
+            self.mount_submodules(request, address, &mut view, "", 0, &mut count).await?;
+        }
+        view.sparse = request
+            .sparse_checkout
+            .iter()
+            .map(|directory| directory.strip_prefix("./").unwrap_or(directory).to_owned())
+            .collect();
+        for directory in view.sparse.clone() {
+            let probe = view.clone();
+            let wanted = directory.clone();
+            let found = kept::blocking(&self.permits, move || probe.resolve(&wanted)).await?;
+            if found.is_none() {
+                return Err(GitErrorKind::SparseDirectory(shown(&directory, 200)));
+            }
+        }
+        let revision = target.revision(&found.reference, found.commit);
+        let changed = request
+            .last_observed
+            .as_ref()
+            .is_none_or(|observed| modern(observed.as_str()) != revision.as_str());
+        Ok(GitCheckout {
+            revision,
+            commit: found.commit.to_string(),
+            subject: facts.subject,
+            author: facts.author,
+            committed: facts.committed,
+            changed,
+            repository: RepositoryHandle {
+                view: Arc::new(view),
+                permits: Arc::clone(&self.permits),
+                url: address.shown().to_owned(),
+                limits: Arc::clone(&self.limits),
+            },
+        })
+    }
+
+    /// Brings the commit here and makes sure that it can be read; a damaged copy is fetched anew, once.
+    async fn bring_sound(
+        &self,
+        kept: &Arc<Kept>,
+        remote: &Remote,
+        target: &Target,
+        pushed: Option<Oid>,
+        observed: Option<Oid>,
+    ) -> Result<(Found, super::checkout::CommitFacts), GitErrorKind> {
+        let mut repaired = false;
+        loop {
+            if kept.is_damaged() {
+                let mut gate = kept.gate.lock().await;
+                if kept.is_damaged() {
+                    kept.reset().await?;
+                    *gate = Gate::default();
+                }
+            }
+            let brought = async {
+                let found = self.bring(kept, remote, target, pushed, observed).await?;
+                let commit = found.commit;
+                let facts = kept.run(move |repository| facts(repository, commit)).await?;
+                Ok((found, facts))
+            };
+            match brought.await {
+                Err(GitErrorKind::Damaged(_)) if !repaired => repaired = true,
+                done => return done,
+            }
+        }
+    }
+
+    async fn bring(
+        &self,
+        kept: &Arc<Kept>,
+        remote: &Remote,
+        target: &Target,
+        pushed: Option<Oid>,
+        observed: Option<Oid>,
+    ) -> Result<Found, GitErrorKind> {
+        if let Target::Commit { commit, .. } = target {
+            return self.bring_commit(kept, remote, target, *commit).await;
+        }
+        let arrival = kept.tick();
+        if let Some(found) = at_hand(kept, target, pushed, observed).await? {
+            return Ok(found);
+        }
+        let mut gate = kept.gate.lock().await;
+        if let Some(found) = at_hand(kept, target, pushed, observed).await? {
+            return Ok(found);
+        }
+        let prefixes = target.prefixes();
+        let shared = gate
+            .listing
+            .as_ref()
+            .filter(|listing| listing.started > arrival)
+            .filter(|listing| prefixes.iter().all(|prefix| listing.prefixes.contains(prefix)))
+            .map(|listing| listing.references.clone());
+        let (mut conversation, references, ahead) = match shared {
+            Some(references) => (None, references, None),
+            None => {
+                let started = kept.tick();
+                let asked = self.ask(kept, remote, target, &prefixes, &mut gate, pushed).await?;
+                let references = asked.references.clone();
+                gate.listing = Some(Listing { started, prefixes: prefixes.clone(), references });
+                (Some(asked.conversation), asked.references, asked.ahead)
+            }
+        };
+        let picked = match target.pick(&references) {
+            Ok(picked) => picked,
+            Err(error) => {
+                if let Some(conversation) = conversation {
+                    conversation.close().await;
+                }
+                if references.is_empty() && self.is_empty(remote).await? {
+                    return Err(GitErrorKind::Empty);
+                }
+                return Err(error);
+            }
+        };
+        let heads: Vec<(String, Oid)> = picked.iter().map(|one| (one.name.clone(), one.commit())).collect();
+        let name = heads.first().map(|(name, _)| name.clone()).unwrap_or_default();
+        let (candidates, named) = (picked.clone(), name.clone());
+        let plan = kept
+            .run(move |repository| {
+                let missing = candidates
+                    .iter()
+                    .filter(|one| !kept::holds(repository, one.id) || !kept::holds(repository, one.commit()))
+                    .map(|one| one.id)
+                    .collect();
+                Ok(kept::plan(repository, &named, missing))
+            })
+            .await?;
+        if plan.wants.is_empty() {
+            if let Some(conversation) = conversation.take() {
+                conversation.close().await;
+            }
+            let heads = heads.clone();
+            kept.run(move |repository| {
+                heads.iter().try_for_each(|(name, commit)| kept::set_head(repository, name, *commit))
+            })
+            .await?;
+        } else {
+            let received =
+                match ahead.filter(|_| plan.wants.len() == 1 && plan.wants.first() == pushed.as_ref()) {
+                    Some(received) => {
+                        if let Some(conversation) = conversation.take() {
+                            conversation.close().await;
+                        }
+                        received
+                    }
+                    None => {
+                        let conversation = match conversation.take() {
+                            Some(conversation) => conversation,
+                            None => self.open(remote.clone(), gate.greeting.clone(), &prefixes).await?,
+                        };
+                        self.pull(kept, conversation, &plan).await?
+                    }
+                };
+            kept.store(received, heads.clone(), self.limits.object_bytes).await?;
+        }
+        drop(gate);
+        kept.run(move |repository| choose(repository, &heads, pushed, observed)).await
+    }
+
+    /// Lists the references; with a push at hand and a server known to allow it, fetches the pushed commit beside.
+    async fn ask(
+        &self,
+        kept: &Arc<Kept>,
+        remote: &Remote,
+        target: &Target,
+        prefixes: &[String],
+        gate: &mut Gate,
+        pushed: Option<Oid>,
+    ) -> Result<Asked, GitErrorKind> {
+        let known = gate.greeting.take();
+        let list = |known: Option<Greeting>| async move {
+            let mut conversation = self.open(remote.clone(), known, prefixes).await?;
+            let references = conversation.list(prefixes).await?;
+            Ok((conversation, references))
+        };
+        let two_at_once =
+            matches!(remote, Remote::Http(_)) && known.as_ref().is_some_and(|greeting| greeting.version2);
+        let (mut listed, ahead) = match pushed.filter(|_| two_at_once) {
+            None => (list(known.clone()).await, None),
+            Some(commit) => {
+                let name = target.reference().unwrap_or_default();
+                let ahead = async {
+                    let plan = kept
+                        .run(move |repository| {
+                            let wants =
+                                if kept::holds(repository, commit) { Vec::new() } else { vec![commit] };
+                            Ok(kept::plan(repository, &name, wants))
+                        })
+                        .await
+                        .ok()
+                        .filter(|plan| !plan.wants.is_empty())?;
+                    let conversation = self.open(remote.clone(), known.clone(), prefixes).await.ok()?;
+                    // a refusal means that the guess was wrong; the list decides
+                    self.pull(kept, conversation, &plan).await.ok()
+                };
+                let (listed, ahead) = futures::join!(list(known.clone()), ahead);
+                (listed, ahead)
+            }
+        };
+        let stale = matches!(
+            listed,
+            Err(GitErrorKind::Protocol(_) | GitErrorKind::Remote(_) | GitErrorKind::Status(400..=499))
+        );
+        if known.is_some() && stale {
+            // the server may have changed since it greeted us
+            listed = list(None).await;
+        }
+        let (conversation, references) = listed?;
+        gate.greeting = Some(conversation.greeting().clone());
+        Ok(Asked { conversation, references, ahead })
+    }
+
+    async fn bring_commit(
+        &self,
+        kept: &Arc<Kept>,
+        remote: &Remote,
+        target: &Target,
+        commit: Oid,
+    ) -> Result<Found, GitErrorKind> {
+        let name = format!("commit/{commit}");
+        let here = move |repository: &git2::Repository| Ok(kept::holds(repository, commit));
+        let found = || Found { reference: String::new(), commit };
+        if kept.run(here).await? {
+            return Ok(found());
+        }
+        let mut gate = kept.gate.lock().await;
+        if kept.run(here).await? {
+            return Ok(found());
+        }
+        let prefixes = target.prefixes();
+        let conversation = self.open(remote.clone(), gate.greeting.take(), &prefixes).await?;
+        gate.greeting = Some(conversation.greeting().clone());
+        let plan = {
+            let name = name.clone();
+            kept.run(move |repository| Ok(kept::plan(repository, &name, vec![commit]))).await?
+        };
+        match self.pull(kept, conversation, &plan).await {
+            Ok(received) => {
+                kept.store(received, vec![(name, commit)], self.limits.object_bytes).await?;
+                return Ok(found());
+            }
+            // most forges hand out any commit, plain git over protocol 0 only what a reference points to
+            Err(GitErrorKind::Remote(_) | GitErrorKind::Connection(_) | GitErrorKind::Protocol(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut conversation = self.open(remote.clone(), gate.greeting.clone(), &prefixes).await?;
+        let references = conversation.list(&prefixes).await?;
+        if references.is_empty() {
+            conversation.close().await;
+            return match self.is_empty(remote).await? {
+                true => Err(GitErrorKind::Empty),
+                false => Err(GitErrorKind::CommitNotFound(commit.to_string())),
+            };
+        }
+        let heads: Vec<(String, Oid)> =
+            references.iter().map(|one| (one.name.clone(), one.commit())).collect();
+        let plan = kept
+            .run(move |repository| {
+                let mut plan = kept::plan(repository, "", Vec::new());
+                plan.wants = references
+                    .iter()
+                    .map(|one| one.id)
+                    .filter(|id| !plan.shallow.is_empty() || !kept::holds(repository, *id))
+                    .collect();
+                plan.depth = Some(FULL_DEPTH);
+                Ok(plan)
+            })
+            .await?;
+        if !plan.wants.is_empty() {
+            let received = self.pull(kept, conversation, &plan).await?;
+            kept.store(received, heads, self.limits.object_bytes).await?;
+        }
+        match kept.run(here).await? {
+            true => Ok(found()),
+            false => Err(GitErrorKind::CommitNotFound(commit.to_string())),
+        }
+    }
+
+    async fn pull(
+        &self,
+        kept: &Arc<Kept>,
+        conversation: Conversation,
+        plan: &FetchPlan,
+    ) -> Result<Received, GitErrorKind> {
+        let pack = conversation.fetch(plan).await?;
+        kept.receive(pack).await
+    }
+
+    async fn open(
+        &self,
+        remote: Remote,
+        known: Option<Greeting>,
+        prefixes: &[String],
+    ) -> Result<Conversation, GitErrorKind> {
+        Conversation::open(remote, known, prefixes, self.limits.references, self.limits.pack_bytes).await
+    }
+
+    async fn is_empty(&self, remote: &Remote) -> Result<bool, GitErrorKind> {
+        let mut conversation = self.open(remote.clone(), None, &[]).await?;
+        let references = conversation.list(&[]).await?;
+        conversation.close().await;
+        Ok(references.is_empty())
+    }
+
+    fn remote(&self, request: &GitRequest, address: &Address) -> Result<Remote, GitErrorKind> {
+        if address.is_ssh() {
+            return Ok(Remote::Ssh(self.ssh.remote(address, &request.credentials)?));
+        }
+        if matches!(request.credentials, GitCredentials::Ssh(_)) {
+            return Err(GitErrorKind::InvalidCredentials(
+                "the secret holds an ssh key, but the URL is no `ssh://` URL".into(),
+            ));
+        }
+        let http = self.http.remote(address, &request.credentials, &request.tls, request.proxy.as_ref())?;
+        Ok(Remote::Http(http))
+    }
+
+    /// The kept repository of this URL and these credentials: who cannot read the one cannot read the other.
+    fn kept(&self, request: &GitRequest, address: &Address) -> Arc<Kept> {
+        let name = hex::encode(&self.identity(request, address)[..16]);
+        let mut all = self.kept.lock().expect("held for one lookup");
+        let kept = all.entry(name).or_insert_with_key(|name| {
+            Arc::new(Kept::new(self.directory.join(format!("{name}.git")), Arc::clone(&self.permits)))
+        });
+        Arc::clone(kept)
+    }
+
+    fn identity(&self, request: &GitRequest, address: &Address) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
+        let mut part = |bytes: &[u8]| {
+            mac.update(&(bytes.len() as u64).to_be_bytes());
+            mac.update(bytes);
+        };
+        part(address.shown().as_bytes());
+        part(address.username().unwrap_or_default().as_bytes());
+        match (&request.credentials_name, &request.credentials) {
+            (Some(name), _) => {
+                part(b"named");
+                part(name.as_bytes());
+            }
+            (None, GitCredentials::None) => {
+                part(b"none");
+                part(address.password().map_or("", |secret| secret.expose_secret()).as_bytes());
+            }
+            (None, GitCredentials::Basic { username, password }) => {
+                part(b"basic");
+                part(username.as_bytes());
+                part(password.expose_secret().as_bytes());
+            }
+            (None, GitCredentials::Bearer(token)) => {
+                part(b"bearer");
+                part(token.expose_secret().as_bytes());
+            }
+            (None, GitCredentials::Ssh(ssh)) => {
+                part(b"ssh");
+                part(ssh.identity.expose_secret().as_bytes());
+            }
+        }
+        if let Some(client) = &request.tls.client {
+            part(&client.certificate);
+        }
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    async fn mount_submodules(
+        &self,
+        request: &GitRequest,
+        parent: &Address,
+        view: &mut View,
+        below: &str,
+        level: usize,
+        count: &mut usize,
+    ) -> Result<(), GitErrorKind> {
+        let here = match below {
+            "" => view.clone(),
+            below => match view.mounts.get(below) {
+                Some(Mount::Tree { kept, root }) => {
+                    View::new(Arc::clone(kept), *root, Arc::clone(&self.surveys))
+                }
+                _ => return Ok(()),
+            },
+        };
+        let limit = self.limits.file_bytes;
+        let declared = kept::blocking(&self.permits, move || {
+            let Some(text) = here.read_file(".gitmodules", limit)? else {
+                return Ok(Vec::new());
+            };
+            let mut found = Vec::new();
+            for submodule in submodules::parse(&String::from_utf8_lossy(&text))? {
+                if let Some(commit) = gitlink(&here, &submodule.path)? {
+                    found.push((submodule, commit));
+                }
+            }
+            Ok(found)
+        })
+        .await?;
+        for (submodule, commit) in declared {
+            *count += 1;
+            if *count > self.limits.submodules || level >= SUBMODULE_LEVELS {
+                return Err(GitErrorKind::TooLarge {
+                    what: "the number of submodules".into(),
+                    limit: self.limits.submodules as u64,
+                });
+            }
+            let path = match below {
+                "" => submodule.path.clone(),
+                below => format!("{below}/{}", submodule.path),
+            };
+            let named = |kind: GitErrorKind, url: String| GitErrorKind::Submodule {
+                path: shown(&path, 200),
+                source: Box::new(GitError { attempted: format!("fetch commit `{commit}` from"), url, kind }),
+            };
+            let address =
+                parent.submodule(&submodule.url).map_err(|kind| named(kind, redacted(&submodule.url)))?;
+            let shown_url = address.shown().to_owned();
+            let mut own = request.clone();
+            if !parent.same_origin(&address) {
+                // credentials, certificates and the key were given for the parent's host alone
+                own.credentials = GitCredentials::None;
+                own.credentials_name = None;
+                own.tls.client = None;
+            }
+            let target = Target::Commit { commit, branch: None, reference: None };
+            let brought = async {
+                let remote = self.remote(&own, &address)?;
+                let kept = self.kept(&own, &address);
+                let (_, facts) = self.bring_sound(&kept, &remote, &target, None, None).await?;
+                Ok((kept, facts.tree))
+            };
+            let (kept, root) = brought.await.map_err(|kind| named(kind, shown_url))?;
+            view.mounts.insert(path.clone(), Mount::Tree { kept, root });
+            Box::pin(self.mount_submodules(&own, &address, view, &path, level + 1, count)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The pushed commit if it needs no network: it lies on the reference as last fetched, and is not behind what
+/// was last observed (an old delivery, replayed, must not turn the clock back).
+async fn at_hand(
+    kept: &Arc<Kept>,
+    target: &Target,
+    pushed: Option<Oid>,
+    observed: Option<Oid>,
+) -> Result<Option<Found>, GitErrorKind> {
+    let (Some(commit), Some(reference)) = (pushed, target.reference()) else {
+        return Ok(None);
+    };
+    kept.run(move |repository| {
+        let known = kept::head_of(repository, &reference)
+            .filter(|_| kept::holds(repository, commit) && !is_behind(repository, commit, observed))
+            .filter(|head| kept::contains(repository, *head, commit));
+        Ok(known.map(|_| Found { reference, commit }))
+    })
+    .await
+}
+
+fn is_behind(repository: &git2::Repository, commit: Oid, observed: Option<Oid>) -> bool {
+    observed.is_some_and(|observed| kept::contains(repository, observed, commit))
+}
+
+/// Among the heads: the youngest tag; then the pushed commit if the head contains it, else the head.
+fn choose(
+    repository: &git2::Repository,
+    heads: &[(String, Oid)],
+    pushed: Option<Oid>,
+    observed: Option<Oid>,
+) -> Result<Found, GitErrorKind> {
+    let when =
+        |commit: Oid| repository.find_commit(commit).map_or(i64::MIN, |commit| commit.time().seconds());
+    let Some((reference, head)) = heads.iter().max_by_key(|(_, commit)| when(*commit)) else {
+        return Err(GitErrorKind::Protocol("no reference left".into()));
+    };
+    let commit = pushed
+        .filter(|commit| commit != head && kept::holds(repository, *commit))
+        .filter(|commit| !is_behind(repository, *commit, observed))
+        .filter(|commit| kept::contains(repository, *head, *commit))
+        .unwrap_or(*head);
+    Ok(Found { reference: reference.clone(), commit })
+}
+
+/// The commit a tree names at a submodule's path; blocks.
+fn gitlink(view: &View, path: &str) -> Result<Option<Oid>, GitErrorKind> {
+    let path = PathBuf::from(path);
+    view.kept.with(|repository| {
+        let tree = repository.find_tree(view.root).map_err(kept::damaged)?;
+        Ok(tree.get_path(&path).ok().filter(|entry| entry.filemode() == 0o160000).map(|entry| entry.id()))
+    })
+}
+
+fn address(request: &GitRequest) -> Result<Address, GitError> {
+    Address::parse(&request.url).map_err(|kind| GitError {
+        attempted: "use".to_owned(),
+        url: redacted(&request.url),
+        kind,
+    })
+}
+
+/// A URL that could not be read, without what may be userinfo in it.
+fn redacted(url: &str) -> String {
+    let text = match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
+    };
+    shown(&text, 200)
+}
+
+/// A secret of this state directory, so that names on disk tell nothing about credentials.
+fn key(directory: &Path) -> std::io::Result<Vec<u8>> {
+    let path = directory.join("key");
+    match std::fs::read(&path) {
+        Ok(key) if key.len() == 32 => return Ok(key),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut key = uuid::Uuid::new_v4().as_bytes().to_vec();
+    key.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
+    super::super::write_private(&path, &key)?;
+    Ok(key)
+}

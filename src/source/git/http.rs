@@ -1,0 +1,361 @@
+//! git over http(s): the requests of the smart protocol on a shared, keep-alive client.
+//!
+//! Follows no redirect to another origin: credentials stay where they were meant for.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use reqwest::header::{self, HeaderValue};
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::address::Address;
+use super::error::{GitErrorKind, shown};
+use super::request::{GitCredentials, Proxy, TlsMaterial};
+use crate::source::limits::AddressPolicy;
+
+/// Some hosts serve git only to what calls itself git.
+const USER_AGENT: &str = concat!("git/2.0 (sluice ", env!("CARGO_PKG_VERSION"), ")");
+/// Long enough for a slow name server, short enough to leave time for a retry within Flux's 60 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// As kube-apiserver's and most forges' own idle time.
+const IDLE: Duration = Duration::from_secs(90);
+/// Redirects within one origin: http to https, a trailing `.git`, a renamed repository.
+const REDIRECTS: usize = 5;
+/// Distinct certificates and proxies kept as clients; beyond it all are dropped and made again.
+const CLIENTS: usize = 128;
+
+/// One client per set of certificates and proxy, so that the second request pays no connect.
+pub(crate) struct HttpClients {
+    clients: Mutex<HashMap<[u8; 32], reqwest::Client>>,
+    addresses: AddressPolicy,
+}
+
+impl HttpClients {
+    pub(crate) fn new(addresses: AddressPolicy) -> Self {
+        Self { clients: Mutex::new(HashMap::new()), addresses }
+    }
+
+    /// A repository to talk to.
+    pub(crate) fn remote(
+        &self,
+        address: &Address,
+        credentials: &GitCredentials,
+        tls: &TlsMaterial,
+        proxy: Option<&Proxy>,
+    ) -> Result<HttpRemote, GitErrorKind> {
+        let authorization = authorization(address, credentials)?;
+        let secure = address.url().scheme() == "https";
+        let key = fingerprint(secure, tls, proxy);
+        let known = self.clients.lock().expect("held for one lookup").get(&key).cloned();
+        let client = match known {
+            Some(client) => client,
+            None => {
+                let client = self.build(secure, tls, proxy)?;
+                let mut clients = self.clients.lock().expect("held for one insert");
+                if clients.len() >= CLIENTS {
+                    clients.clear();
+                }
+                clients.insert(key, client.clone());
+                client
+            }
+        };
+        Ok(HttpRemote {
+            client,
+            base: address.url().clone(),
+            authorization,
+            addresses: self.addresses,
+            proxied: proxy.is_some(),
+        })
+    }
+
+    fn build(
+        &self,
+        secure: bool,
+        tls: &TlsMaterial,
+        proxy: Option<&Proxy>,
+    ) -> Result<reqwest::Client, GitErrorKind> {
+        let bad = |what: &str| {
+            let what = what.to_owned();
+            move |error: reqwest::Error| {
+                GitErrorKind::InvalidCredentials(format!("{what}: {}", causes(&error)))
+            }
+        };
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .gzip(false)
+            .referer(false)
+            .dns_resolver(Resolver(self.addresses));
+        if secure {
+            if let Some(ca) = &tls.ca {
+                let roots = reqwest::Certificate::from_pem_bundle(ca).map_err(bad("`ca.crt` is unusable"))?;
+                if roots.is_empty() {
+                    return Err(GitErrorKind::InvalidCredentials("`ca.crt` holds no certificate".into()));
+                }
+                builder = builder.tls_certs_merge(roots);
+            }
+            if let Some(client) = &tls.client {
+                let mut pem = client.certificate.clone();
+                pem.push(b'\n');
+                pem.extend_from_slice(client.key.expose_secret().as_bytes());
+                let identity =
+                    reqwest::Identity::from_pem(&pem).map_err(bad("`tls.crt` or `tls.key` is unusable"))?;
+                builder = builder.identity(identity);
+            }
+        } else {
+            // plain http needs no roots: an image without any still works
+            builder = builder.tls_certs_only([]);
+        }
+        builder = match proxy {
+            None => builder.no_proxy(),
+            Some(proxy) => {
+                let mut via =
+                    reqwest::Proxy::all(&proxy.address).map_err(bad("the proxy address is unusable"))?;
+                if let Some(username) = &proxy.username {
+                    let password = proxy.password.as_ref().map_or("", |password| password.expose_secret());
+                    via = via.basic_auth(username, password);
+                }
+                builder.proxy(via)
+            }
+        };
+        builder.build().map_err(|error| GitErrorKind::Connect(causes(&error)))
+    }
+}
+
+/// Resolves a name once and hands on only the addresses the policy allows: they are the ones connected to.
+struct Resolver(AddressPolicy);
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let policy = self.0;
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let first = found.first().copied();
+            let allowed: Vec<_> = found.into_iter().filter(|at| policy.allows(at.ip())).collect();
+            match (allowed.is_empty(), first) {
+                (true, Some(refused)) => Err(format!("address {} is not allowed", refused.ip()).into()),
+                _ => Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs),
+            }
+        })
+    }
+}
+
+fn fingerprint(secure: bool, tls: &TlsMaterial, proxy: Option<&Proxy>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    part(&[u8::from(secure)]);
+    if secure {
+        part(tls.ca.as_deref().unwrap_or_default());
+        if let Some(client) = &tls.client {
+            part(&client.certificate);
+            part(client.key.expose_secret().as_bytes());
+        }
+    }
+    if let Some(proxy) = proxy {
+        part(proxy.address.as_bytes());
+        part(proxy.username.as_deref().unwrap_or_default().as_bytes());
+        part(proxy.password.as_ref().map_or("", |password| password.expose_secret()).as_bytes());
+    }
+    hash.finalize().into()
+}
+
+fn authorization(
+    address: &Address,
+    credentials: &GitCredentials,
+) -> Result<Option<HeaderValue>, GitErrorKind> {
+    let basic = |username: &str, password: &str| {
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+        format!("Basic {pair}")
+    };
+    let text = match credentials {
+        GitCredentials::Basic { username, password } => basic(username, password.expose_secret()),
+        GitCredentials::Bearer(token) => format!("Bearer {}", token.expose_secret().trim_end()),
+        GitCredentials::Ssh(_) | GitCredentials::None => match (address.username(), address.password()) {
+            (None, None) => return Ok(None),
+            (username, password) => {
+                basic(username.unwrap_or_default(), password.map_or("", |secret| secret.expose_secret()))
+            }
+        },
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| GitErrorKind::InvalidCredentials("the token holds control characters".into()))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// One repository over http(s).
+#[derive(Clone)]
+pub(crate) struct HttpRemote {
+    client: reqwest::Client,
+    base: Url,
+    authorization: Option<HeaderValue>,
+    addresses: AddressPolicy,
+    proxied: bool,
+}
+
+impl HttpRemote {
+    /// `GET info/refs`, following redirects within the origin; later requests go where it led.
+    pub(crate) async fn greet(&mut self, service: &str) -> Result<reqwest::Response, GitErrorKind> {
+        for _ in 0..=REDIRECTS {
+            let mut url = self.at("info/refs");
+            url.set_query(Some(&format!("service={service}")));
+            let response =
+                self.send(self.client.get(url.clone()).header("git-protocol", "version=2")).await?;
+            if !response.status().is_redirection() {
+                let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+                let expected = format!("application/x-{service}-advertisement");
+                if response.status().is_success() && kind != Some(expected.as_bytes()) {
+                    let kind = String::from_utf8_lossy(kind.unwrap_or(b"nothing")).into_owned();
+                    return Err(GitErrorKind::Protocol(format!(
+                        "content type `{}`, which is no smart git server's",
+                        shown(&kind, 80)
+                    )));
+                }
+                return check(response);
+            }
+            self.follow(&url, &response)?;
+        }
+        Err(GitErrorKind::Protocol("too many redirects".into()))
+    }
+
+    /// `POST` to the service.
+    pub(crate) async fn post(
+        &self,
+        service: &str,
+        body: Bytes,
+        version2: bool,
+    ) -> Result<reqwest::Response, GitErrorKind> {
+        let mut request = self
+            .client
+            .post(self.at(service))
+            .header(header::CONTENT_TYPE, format!("application/x-{service}-request"))
+            .header(header::ACCEPT, format!("application/x-{service}-result"))
+            .body(body);
+        if version2 {
+            request = request.header("git-protocol", "version=2");
+        }
+        let response = self.send(request).await?;
+        if response.status().is_redirection() {
+            return Err(GitErrorKind::Protocol("the server redirects a request with a body".into()));
+        }
+        check(response)
+    }
+
+    fn at(&self, end: &str) -> Url {
+        let mut url = self.base.clone();
+        let path = format!("{}/{end}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url.set_query(None);
+        url
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, GitErrorKind> {
+        // a literal address never reaches the resolver
+        if !self.proxied
+            && let Some(address) = literal(&self.base)
+            && !self.addresses.allows(address)
+        {
+            return Err(GitErrorKind::ForbiddenAddress(address));
+        }
+        let request = match &self.authorization {
+            Some(value) => request.header(header::AUTHORIZATION, value.clone()),
+            None => request,
+        };
+        request.send().await.map_err(|error| match error.is_connect() {
+            true => GitErrorKind::Connect(causes(&error)),
+            false => GitErrorKind::Connection(causes(&error)),
+        })
+    }
+
+    fn follow(&mut self, from: &Url, response: &reqwest::Response) -> Result<(), GitErrorKind> {
+        let target = response
+            .headers()
+            .get(header::LOCATION)
+            .and_then(|location| location.to_str().ok())
+            .and_then(|location| from.join(location).ok())
+            .ok_or_else(|| GitErrorKind::Protocol("a redirect without a usable address".into()))?;
+        let same = target.scheme() == from.scheme()
+            && target.host_str() == from.host_str()
+            && target.port_or_known_default() == from.port_or_known_default();
+        let Some(path) = target.path().strip_suffix("/info/refs").filter(|path| !path.is_empty()) else {
+            return Err(redirect(&target));
+        };
+        // an upgrade to https counts as another place: the credentials already went out in clear, so the object should change
+        if !same {
+            return Err(redirect(&target));
+        }
+        let mut base = target.clone();
+        base.set_path(path);
+        base.set_query(None);
+        self.base = base;
+        Ok(())
+    }
+}
+
+fn redirect(target: &Url) -> GitErrorKind {
+    let mut shown_target = target.clone();
+    // cannot fail on an http URL, and if it did the text below would still be cut to the host
+    let cleared = shown_target.set_username("").is_ok() && shown_target.set_password(None).is_ok();
+    shown_target.set_query(None);
+    shown_target.set_fragment(None);
+    let text = if cleared { shown_target.as_str() } else { target.host_str().unwrap_or_default() };
+    GitErrorKind::Redirect(shown(text.trim_end_matches("/info/refs"), 200))
+}
+
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        url::Host::Ipv4(address) => Some(IpAddr::V4(address)),
+        url::Host::Ipv6(address) => Some(IpAddr::V6(address)),
+        url::Host::Domain(_) => None,
+    }
+}
+
+fn check(response: reqwest::Response) -> Result<reqwest::Response, GitErrorKind> {
+    let status = response.status();
+    match status.as_u16() {
+        200 => Ok(response),
+        401 | 403 => Err(GitErrorKind::Unauthorized(format!("HTTP {}", status.as_u16()))),
+        404 | 410 => Err(GitErrorKind::RepositoryNotFound(format!("HTTP {}", status.as_u16()))),
+        429 => {
+            let retry_after = response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| value.trim().parse().ok())
+                .map(Duration::from_secs);
+            Err(GitErrorKind::Throttled { retry_after })
+        }
+        other => Err(GitErrorKind::Status(other)),
+    }
+}
+
+/// A reqwest error and its causes in one line, without the URL.
+pub(crate) fn causes(error: &reqwest::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if parts.last() != Some(&text) {
+            parts.push(text);
+        }
+        next = cause.source();
+    }
+    match parts.is_empty() {
+        true if error.is_timeout() => "timed out".to_owned(),
+        true => "no further details".to_owned(),
+        false => shown(&parts.join(": "), 300),
+    }
+}

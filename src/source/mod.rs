@@ -1,0 +1,105 @@
+//! Sources: URL, reference and credentials in, revision and artifact out.
+//!
+//! Credentials come in as values; this room never talks to a cluster and never writes a status. Whatever the
+//! other end sends is bounded ([`SourceLimits`]) and every operation has a deadline.
+
+mod artifact;
+mod git;
+mod ignore;
+mod limits;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use artifact::{Artifact, ArtifactError, ArtifactRequest, Include};
+pub use git::{
+    ClientCertificate, FileLimits, GitCheckout, GitCredentials, GitError, GitErrorKind, GitReference,
+    GitRequest, Proxy, PushHint, RepositoryHandle, SshCredentials, TlsMaterial,
+};
+pub use ignore::IgnoreRules;
+pub use limits::{AddressPolicy, SourceLimits};
+
+use crate::model::Clock;
+
+/// The room: clients, kept repositories and stored artifacts. Cheap to clone.
+#[derive(Clone)]
+pub struct Sources {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    git: git::Git,
+    artifacts: artifact::Artifacts,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+impl Sources {
+    /// Opens the room below `state` (`git/` and `artifacts/` are its own).
+    pub fn new(state: &Path, limits: SourceLimits, clock: Clock) -> std::io::Result<Self> {
+        let permits = Arc::new(tokio::sync::Semaphore::new(limits.blocking.max(1)));
+        let limits = Arc::new(limits);
+        let git = git::Git::new(state, Arc::clone(&limits), Arc::clone(&permits))?;
+        let artifacts = artifact::Artifacts::new(&state.join("artifacts"), limits, permits, clock)?;
+        Ok(Self { inner: Arc::new(Inner { git, artifacts }) })
+    }
+
+    /// Brings a commit here, with as little network as possible, and opens it for reading.
+    pub async fn fetch(&self, request: &GitRequest) -> Result<GitCheckout, GitError> {
+        self.inner.git.fetch(request).await
+    }
+
+    /// The references whose names start with `prefix`, and the commits they lead to.
+    pub async fn list_refs(
+        &self,
+        request: &GitRequest,
+        prefix: &str,
+    ) -> Result<Vec<(String, String)>, GitError> {
+        self.inner.git.list(request, prefix).await
+    }
+
+    /// Archives a checkout as Flux does and stores it; an archive of the same content is stored once.
+    pub async fn artifact(&self, request: ArtifactRequest<'_>) -> Result<Artifact, ArtifactError> {
+        self.inner.artifacts.store(request).await
+    }
+
+    /// A checkout with the files of other artifacts (`spec.include`) in it, to read it as the artifact will be.
+    pub async fn with_includes(
+        &self,
+        checkout: &GitCheckout,
+        includes: &[Include],
+    ) -> Result<GitCheckout, ArtifactError> {
+        self.inner.artifacts.with_includes(checkout, includes).await
+    }
+
+    /// Where an artifact's archive lies, if it is there and still what its digest says.
+    pub async fn verify_artifact(&self, artifact: &Artifact) -> Result<Option<PathBuf>, ArtifactError> {
+        self.inner.artifacts.verify(artifact).await
+    }
+
+    /// Forgets the artifacts of an object that is gone.
+    pub async fn remove_artifacts(&self, key: &crate::model::ObjectKey) -> Result<(), ArtifactError> {
+        self.inner.artifacts.remove(key).await
+    }
+}
+
+/// Creates a directory that nobody else may look into.
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a file that nobody else may read, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let partial = path.with_extension(format!("{}.partial", uuid::Uuid::new_v4()));
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)
+}
