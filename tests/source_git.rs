@@ -18,8 +18,9 @@ use sluice::demo::repository::Change::{Executable, Link, Remove, Submodule, Writ
 use sluice::demo::repository::DemoRepository;
 use sluice::model::{Clock, Kind, ObjectKey, Revision, Timestamp};
 use sluice::source::{
-    ArtifactRequest, FileLimits, GitCheckout, GitCredentials, GitErrorKind, GitReference, GitRequest,
-    IgnoreRules, Include, SourceLimits, Sources, SshCredentials,
+    AddressPolicy, ArtifactRequest, ClientCertificate, FileLimits, GitCheckout, GitCredentials, GitErrorKind,
+    GitReference, GitRequest, IgnoreRules, Include, Proxy, SourceLimits, Sources, SshCredentials,
+    TlsMaterial,
 };
 
 /// A forge with one repository, and a room that fetches from it.
@@ -79,7 +80,8 @@ async fn world_with(
     layers: impl FnOnce(axum::Router) -> axum::Router,
     limits: SourceLimits,
 ) -> World {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    // another test of this process may have installed it already
+    drop(rustls::crypto::ring::default_provider().install_default());
     let directory = tempfile::tempdir().unwrap();
     let repository = DemoRepository::create(directory.path().join("git/app.git"), "main").unwrap();
     let router = layers(server(GitServer::new(directory.path().join("git"))).router());
@@ -511,6 +513,10 @@ async fn s15_h78_redirects_leave_neither_the_origin_nor_the_credentials() {
     moved.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
     let request = GitRequest { url: format!("{}/old/app.git", moved.forge.url), ..moved.request() };
     assert_eq!(moved.fetch(&request).await.subject, "one");
+    let second = moved.repository.commit("main", &[Write("a", b"2")], "two").unwrap();
+    moved.forge.asked();
+    assert_eq!(moved.fetch(&request.pushed("refs/heads/main", second)).await.subject, "two");
+    assert_eq!(moved.forge.asked().len(), 4, "two for the redirect, the list, the pack");
     let looping = Forge::start(to("/app.git/info/refs".to_owned())).await;
     let refused =
         world.failure(&GitRequest { url: format!("{}/app.git", looping.url), ..world.request() }).await;
@@ -1105,6 +1111,161 @@ async fn a_long_history_is_fetched_shallow_and_then_step_by_step() {
     }
 }
 
+#[tokio::test]
+async fn many_small_packs_become_one_and_unused_repositories_go() {
+    let world = world().await;
+    let repository = &world.repository;
+    let mut old = None;
+    for number in 0..45 {
+        repository.commit("main", &[Write(&format!("d/{number}"), b"x")], "n").unwrap();
+        let checkout = world.fetch(&world.request()).await;
+        old.get_or_insert(checkout);
+    }
+    let packs = || std::fs::read_dir(world.kept()[0].join("objects/pack")).unwrap().count();
+    assert_eq!(packs(), 90);
+    world.sources.tidy().await.unwrap();
+    assert_eq!(packs(), 2);
+    git(&world.kept()[0], &["fsck", "--connectivity-only"]);
+    assert_eq!(names(&old.take().unwrap(), "d").await, ["0"]);
+    assert_eq!(names(&world.fetch(&world.request()).await, "d").await.len(), 45);
+    world.sources.tidy().await.unwrap();
+    assert_eq!(world.kept().len(), 1);
+    world.sources.tidy().await.unwrap();
+    assert_eq!(world.kept().len(), 0, "no fetch since the last time");
+    assert_eq!(names(&world.fetch(&world.request()).await, "d").await.len(), 45);
+}
+
+#[tokio::test]
+async fn s14_local_addresses_are_refused_on_request() {
+    let limits = SourceLimits { addresses: AddressPolicy::NoLocal, ..SourceLimits::default() };
+    let world = world_with(|server| server, |router| router, limits).await;
+    let named = world.forge.url.replace("127.0.0.1", "localhost");
+    for url in [&world.forge.url, &named] {
+        let refused = world.failure(&GitRequest { url: format!("{url}/app.git"), ..world.request() }).await;
+        assert!(refused.to_string().contains("is not allowed"), "{refused}");
+    }
+    assert!(world.forge.asked().is_empty());
+    let known_hosts = "* ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    let key = tempfile::tempdir().unwrap();
+    let output = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(key.path().join("key"))
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let refused = world
+        .failure(&GitRequest {
+            url: "ssh://git@127.0.0.1:1/x".into(),
+            credentials: GitCredentials::Ssh(SshCredentials {
+                identity: std::fs::read_to_string(key.path().join("key")).unwrap().into(),
+                password: None,
+                known_hosts: known_hosts.into(),
+            }),
+            ..world.request()
+        })
+        .await;
+    assert!(matches!(refused.kind, GitErrorKind::ForbiddenAddress(_)), "{refused}");
+}
+
+/// Serves `router` over TLS; the client must show a certificate of `clients` if there is one.
+async fn tls(
+    router: axum::Router,
+    certificate: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    clients: Option<&rcgen::Certificate>,
+) -> String {
+    use rustls::server::WebPkiClientVerifier;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(authority.der().clone()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
+    let config = builder.with_single_cert(vec![certificate.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (acceptor, router) = (acceptor.clone(), router.clone());
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(socket).await else { return };
+                let service = hyper_util::service::TowerToHyperService::new(router);
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+                drop(connection.await);
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn https_takes_the_secrets_authority_and_client_certificate() {
+    let world = world().await;
+    world.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let client = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+    let forge = || GitServer::new(world.directory.path().join("git")).router();
+    let plain = tls(forge(), &certificate, None).await;
+    let mutual = tls(forge(), &certificate, Some(&client.cert)).await;
+    let ca = Some(certificate.cert.pem().into_bytes());
+    let shown = Some(ClientCertificate {
+        certificate: client.cert.pem().into_bytes(),
+        key: client.signing_key.serialize_pem().into(),
+    });
+    let request =
+        |url: &str, tls: TlsMaterial| GitRequest { url: format!("{url}/app.git"), tls, ..world.request() };
+    let trusting = TlsMaterial { ca: ca.clone(), client: None };
+    assert_eq!(world.fetch(&request(&plain, trusting.clone())).await.subject, "one");
+    assert_eq!(world.fetch(&request(&mutual, TlsMaterial { ca, client: shown })).await.subject, "one");
+    for request in [request(&plain, TlsMaterial::default()), request(&mutual, trusting)] {
+        let refused = world.failure(&request).await;
+        let typed = matches!(refused.kind, GitErrorKind::Connect(_) | GitErrorKind::Connection(_));
+        assert!(typed, "{refused}");
+    }
+    let unusable = TlsMaterial { ca: Some(b"no certificate".to_vec()), client: None };
+    let refused = world.failure(&request(&plain, unusable)).await;
+    assert_eq!(refused.reason(), "AuthenticationFailed", "{refused}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_and_asked_with_its_own_credentials() {
+    let world = world().await;
+    world.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&seen);
+    // a proxy for plain http gets the whole URL; this one is the forge itself
+    let forge = GitServer::new(world.directory.path().join("git")).router();
+    let proxy = Forge::start(forge.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+        let given = request.headers().get(header::PROXY_AUTHORIZATION).cloned();
+        log.lock().unwrap().push(format!("{:?} {:?}", request.uri().host(), given.is_some()));
+        next.run(request)
+    })))
+    .await;
+    let request = GitRequest {
+        url: "http://git.invalid/app.git".into(),
+        proxy: Some(Proxy {
+            address: proxy.url.clone(),
+            username: Some("me".into()),
+            password: Some("canary".into()),
+        }),
+        ..world.request()
+    };
+    assert_eq!(world.fetch(&request).await.subject, "one");
+    let seen = seen.lock().unwrap().clone();
+    assert!(!seen.is_empty() && seen.iter().all(|line| line == "Some(\"git.invalid\") true"), "{seen:?}");
+    assert!(!format!("{request:?}").contains("canary"));
+}
+
 /// A real sshd on a free port, for the user who runs the tests.
 struct Sshd {
     port: u16,
@@ -1116,15 +1277,14 @@ struct Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
 fn sshd(directory: &Path) -> Option<Sshd> {
     let program = "/usr/sbin/sshd";
     if !Path::new(program).exists() {
-        eprintln!("skipped: {program} is not installed (apt-get install openssh-server)");
         return None;
     }
     let run = |program: &str, arguments: &[&str]| {
@@ -1143,7 +1303,8 @@ fn sshd(directory: &Path) -> Option<Sshd> {
         at("user.pub"),
     );
     std::fs::write(directory.join("sshd_config"), config).unwrap();
-    let _ = std::fs::create_dir_all("/run/sshd");
+    // sshd started by root wants it; by anybody else it does not matter
+    drop(std::fs::create_dir_all("/run/sshd"));
     let mut child = Command::new(program)
         .args(["-D", "-e", "-f", &at("sshd_config")])
         .stderr(std::process::Stdio::piped())
@@ -1163,7 +1324,10 @@ fn sshd(directory: &Path) -> Option<Sshd> {
 async fn s17_ssh_works_with_the_listed_host_key_and_with_no_other() {
     let world = world().await;
     let keys = tempfile::tempdir().unwrap();
-    let Some(server) = sshd(keys.path()) else { return };
+    let Some(server) = sshd(keys.path()) else {
+        eprintln!("skipped: /usr/sbin/sshd is not installed (apt-get install openssh-server)");
+        return;
+    };
     let first = world.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
     let path = world.repository.path().display().to_string();
     let url = format!("ssh://{}@127.0.0.1:{}{path}", server.user, server.port);
@@ -1184,11 +1348,9 @@ async fn s17_ssh_works_with_the_listed_host_key_and_with_no_other() {
         (first.as_str(), Some("1"))
     );
     let second = world.repository.commit("main", &[Write("a", b"2")], "two").unwrap();
-    let started = std::time::Instant::now();
     let mut again = request(trusted.clone(), "open sesame");
     again.last_observed = observed(&checkout);
     let again = world.fetch(&again).await;
-    eprintln!("second fetch over the kept ssh connection: {:?}", started.elapsed());
     assert_eq!((again.commit, again.changed), (second, true));
     let tag = GitReference { commit: Some(first), ..GitReference::default() };
     world.fetch(&GitRequest { reference: tag, ..request(trusted.clone(), "open sesame") }).await;

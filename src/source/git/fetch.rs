@@ -346,7 +346,7 @@ impl Git {
             listed = list(None).await;
         }
         let (conversation, references) = listed?;
-        gate.greeting = Some(conversation.greeting().clone());
+        gate.greeting = conversation.greeting();
         Ok(Asked { conversation, references, ahead })
     }
 
@@ -369,7 +369,7 @@ impl Git {
         }
         let prefixes = target.prefixes();
         let conversation = self.open(remote.clone(), gate.greeting.take(), &prefixes).await?;
-        gate.greeting = Some(conversation.greeting().clone());
+        gate.greeting = conversation.greeting();
         let plan = {
             let name = name.clone();
             kept.run(move |repository| Ok(kept::plan(repository, &name, vec![commit]))).await?
@@ -462,7 +462,25 @@ impl Git {
         let kept = all.entry(name).or_insert_with_key(|name| {
             Arc::new(Kept::new(self.directory.join(format!("{name}.git")), Arc::clone(&self.permits)))
         });
+        kept.touch();
         Arc::clone(kept)
+    }
+
+    pub(crate) fn known(&self) -> Vec<(String, Arc<Kept>)> {
+        let all = self.kept.lock().expect("held for one copy");
+        all.iter().map(|(name, kept)| (name.clone(), Arc::clone(kept))).collect()
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.kept.lock().expect("held for one removal").remove(name);
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn permits(&self) -> &Arc<Semaphore> {
+        &self.permits
     }
 
     fn identity(&self, request: &GitRequest, address: &Address) -> Vec<u8> {

@@ -19,6 +19,7 @@ mod reference;
 mod request;
 mod ssh;
 mod submodules;
+mod tidy;
 mod tree;
 
 pub use checkout::{GitCheckout, RepositoryHandle};

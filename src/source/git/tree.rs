@@ -33,6 +33,11 @@ pub struct FileLimits {
     pub total_bytes: u64,
 }
 
+/// Told of each directory (`None`) and file (content, whether it may be run) by its path.
+pub(crate) type Visit<'v> = dyn FnMut(&str, Option<(&Content, bool)>) -> Result<(), GitErrorKind> + 'v;
+/// Files by path.
+pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
+
 /// A tree with whatever is mounted in it: submodules, included artifacts.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
@@ -352,7 +357,7 @@ impl View {
         path: &str,
         rules: &IgnoreRules,
         limits: FileLimits,
-    ) -> Result<Option<BTreeMap<String, Arc<[u8]>>>, GitErrorKind> {
+    ) -> Result<Option<Files>, GitErrorKind> {
         let Some((real, Node::Directory(directory))) = self.resolve(path)? else {
             return Ok(None);
         };
@@ -370,11 +375,7 @@ impl View {
 
     /// Calls `visit` with everything that Flux archives: files and directories that the rules leave in, by name,
     /// parents first; links are dropped.
-    pub(crate) fn archive(
-        &self,
-        rules: &IgnoreRules,
-        visit: &mut dyn FnMut(&str, Option<(&Content, bool)>) -> Result<(), GitErrorKind>,
-    ) -> Result<(), GitErrorKind> {
+    pub(crate) fn archive(&self, rules: &IgnoreRules, visit: &mut Visit<'_>) -> Result<(), GitErrorKind> {
         let Node::Directory(root) = self.root() else { return Ok(()) };
         self.archive_below(&root, "", 0, rules, visit)
     }
@@ -385,7 +386,7 @@ impl View {
         path: &str,
         depth: usize,
         rules: &IgnoreRules,
-        visit: &mut dyn FnMut(&str, Option<(&Content, bool)>) -> Result<(), GitErrorKind>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), GitErrorKind> {
         deep(depth)?;
         for (name, child) in self.children(directory, path)? {
