@@ -5,7 +5,10 @@
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
 pub mod demo;
+pub mod cluster;
 pub mod model;
 pub mod notify;
 pub mod render;
 pub mod source;
+pub mod objects;
+pub mod queue;

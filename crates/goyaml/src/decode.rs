@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gosyntax;
 use crate::number;
 use crate::resolve::{MERGE_TAG, Resolved, Schema, resolve};
+use crate::scan::Style;
 use crate::tape::{Node, NodeKind, Tape};
 use crate::value::Number;
 
@@ -36,6 +37,9 @@ impl Default for Options {
 /// Entries of a map above which keys are found by hash.
 const HASH_FROM: usize = 16;
 
+/// How many repeats of one key are reported with each earlier one.
+const MAX_DUPLICATES: usize = 16;
+
 /// A key that JSON cannot have, by nodes.
 #[derive(Debug, Clone, Copy)]
 struct BadKey {
@@ -43,6 +47,39 @@ struct BadKey {
     map: u32,
     key: u32,
     value: u32,
+}
+
+/// What JSON cannot have: found while decoding, but it fails only after all of it, and not at all if another value
+/// takes its place in a map.
+#[derive(Debug, Default)]
+struct Pending {
+    /// The first bad key.
+    key: Option<BadKey>,
+    /// The first infinite number or NaN, and the node it is.
+    number: Option<(f64, u32)>,
+}
+
+impl Pending {
+    fn or(self, other: Self) -> Self {
+        Self { key: self.key.or(other.key), number: self.number.or(other.number) }
+    }
+
+    /// Keys fail first: they are checked before any JSON is written.
+    fn into_error(self, tape: &Tape<'_>, schema: Schema) -> Error {
+        let (node, text) = match (self.key, self.number) {
+            (Some(BadKey { type_name, key, value, .. }), _) => {
+                let shown = gosyntax::format(tape, schema, key);
+                let value = gosyntax::format(tape, schema, value);
+                (key, format!("unsupported map key of type: {type_name}, key: {shown}, value: {value}"))
+            }
+            (None, Some((number, node))) => {
+                (node, format!("json: unsupported value: {}", number::format_g(number)))
+            }
+            (None, None) => (0, String::new()),
+        };
+        let start = tape.nodes[node as usize].start;
+        Error::new(ErrorKind::Json, text).at(start.line + 1, start.column + 1)
+    }
 }
 
 /// What kind of scalar a key was; go-yaml tells `1` from `"1"`.
@@ -61,6 +98,8 @@ struct Entries<'a, N> {
     index: HashMap<Cow<'a, str>, usize>,
     /// Whether a key that is there already keeps its value.
     keep: bool,
+    /// What JSON cannot have within the values, by entry.
+    pending: Vec<(usize, Pending)>,
 }
 
 impl<'a, N> Entries<'a, N> {
@@ -70,6 +109,7 @@ impl<'a, N> Entries<'a, N> {
             kinds: Vec::with_capacity(capacity),
             index: HashMap::new(),
             keep: false,
+            pending: Vec::new(),
         }
     }
 
@@ -107,10 +147,8 @@ pub(crate) struct Decoder<'t, 'a, B> {
     max_depth: usize,
     type_errors: Vec<String>,
     first_type_error: Option<(u32, u32)>,
-    /// The first key that JSON cannot have, which fails after all decoding.
-    bad_key: Option<BadKey>,
-    /// The first number that JSON cannot have, which fails last.
-    json_error: Option<Error>,
+    /// What JSON cannot have of what was decoded so far, if anything.
+    pending: Option<Box<Pending>>,
 }
 
 /// Decodes a document.
@@ -132,8 +170,7 @@ pub(crate) fn decode_tape<'a, B: Build>(
         max_depth: options.max_depth,
         type_errors: Vec::new(),
         first_type_error: None,
-        bad_key: None,
-        json_error: None,
+        pending: None,
     };
     let value = decoder.node(0)?;
     if !decoder.type_errors.is_empty() {
@@ -141,15 +178,8 @@ pub(crate) fn decode_tape<'a, B: Build>(
         let (line, column) = decoder.first_type_error.unwrap_or_default();
         return Err(Error::new(ErrorKind::Decode, text).at(line, column));
     }
-    if let Some(BadKey { type_name, key, value, .. }) = decoder.bad_key {
-        let shown = gosyntax::format(tape, options.schema, key);
-        let value = gosyntax::format(tape, options.schema, value);
-        let text = format!("unsupported map key of type: {type_name}, key: {shown}, value: {value}");
-        let start = tape.nodes[key as usize].start;
-        return Err(Error::new(ErrorKind::Json, text).at(start.line + 1, start.column + 1));
-    }
-    match decoder.json_error {
-        Some(error) => Err(error),
+    match decoder.pending {
+        Some(pending) => Err(pending.into_error(tape, options.schema)),
         None => Ok(value),
     }
 }
@@ -222,6 +252,13 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     fn map(&mut self, index: u32) -> Result<B::Node> {
         let mut entries = Entries::with_capacity(4);
         self.mapping(index, &mut entries)?;
+        // JSON is written in the order of the keys.
+        let list = &entries.list;
+        entries.pending.sort_by(|a, b| list[a.0].0.cmp(&list[b.0].0));
+        for (_, pending) in entries.pending {
+            let known = self.pending.take().map_or_else(Pending::default, |known| *known);
+            self.pending = Some(Box::new(known.or(pending)));
+        }
         Ok(self.builder.object(entries.list))
     }
 
@@ -238,11 +275,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
 
     fn resolve(&self, index: u32) -> Result<Resolved> {
         let node = self.get(index);
-        if node.tag.is_none() && !node.implicit {
-            return Ok(Resolved::Str);
-        }
-        resolve(self.schema, node.tag(), &node.value)
-            .map_err(|error| error.at(node.start.line + 1, node.start.column + 1))
+        resolve_node(self.schema, node).map_err(|error| error.at(node.start.line + 1, node.start.column + 1))
     }
 
     fn binary(&self, index: u32) -> Result<String> {
@@ -261,11 +294,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             Resolved::Uint(value) => self.builder.number(Number::Uint(value)),
             Resolved::Float(value) if value.is_finite() => self.builder.number(Number::Float(value)),
             Resolved::Float(value) => {
-                if self.json_error.is_none() {
-                    let text = format!("json: unsupported value: {}", number::format_g(value));
-                    let error = Error::new(ErrorKind::Json, text);
-                    self.json_error = Some(error.at(node.start.line + 1, node.start.column + 1));
-                }
+                self.pending.get_or_insert_default().number.get_or_insert((value, index));
                 self.builder.null()
             }
             Resolved::Str | Resolved::Timestamp | Resolved::Tagged => {
@@ -321,36 +350,47 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     /// Reports the keys that occur twice, as go-yaml v3 does whether strict or not.
     fn has_duplicates(&mut self, index: u32) -> bool {
         let end = self.get(index).next;
-        let mut seen: HashMap<(NodeKind, &str), u32> = HashMap::new();
-        let mut found = false;
+        let mut seen: HashMap<(NodeKind, &str), Vec<u32>> = HashMap::new();
         let mut key = index + 1;
         while key < end {
             let node = self.get(key);
-            if let Some(&first) = seen.get(&(node.kind, &*node.value)) {
-                let first = self.get(first).start.line + 1;
-                let (line, shown) = (node.start.line + 1, crate::json::quote_go(&node.value));
-                self.type_errors
-                    .push(format!("line {line}: mapping key {shown} already defined at line {first}"));
-                self.first_type_error.get_or_insert((line, node.start.column + 1));
-                found = true;
-            } else {
-                seen.insert((node.kind, &node.value), key);
-            }
+            seen.entry((node.kind, &node.value)).or_default().push(key);
             key = self.get(node.next).next;
         }
-        found
+        let mut pairs: Vec<(u32, u32)> = Vec::new();
+        for keys in seen.values() {
+            // Every later key with every earlier one, as long as that stays readable.
+            for (i, &first) in keys.iter().enumerate().take(MAX_DUPLICATES) {
+                pairs.extend(keys[i + 1..].iter().take(MAX_DUPLICATES).map(|&later| (first, later)));
+            }
+        }
+        pairs.sort_unstable();
+        for &(first, later) in &pairs {
+            let (first, later) = (self.get(first), self.get(later));
+            let (line, shown) = (later.start.line + 1, crate::json::quote_go(&later.value));
+            let first = first.start.line + 1;
+            self.type_errors
+                .push(format!("line {line}: mapping key {shown} already defined at line {first}"));
+            self.first_type_error.get_or_insert((line, later.start.column + 1));
+        }
+        !pairs.is_empty()
     }
 
     fn entry(&mut self, map: u32, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
         let (name, kind) = self.key(map, key, value)?;
+        let outside = self.pending.take();
         let decoded = self.node(value)?;
+        let own = std::mem::replace(&mut self.pending, outside);
         match entries.find(&name) {
-            None => entries.push(name, kind, decoded),
+            None => {
+                entries.pending.extend(own.map(|own| (entries.list.len(), *own)));
+                entries.push(name, kind, decoded);
+            }
             Some(_) if entries.keep => {}
             Some(found) => {
                 if self.strict && entries.kinds[found] == kind {
                     let node = self.get(value);
-                    let shown = gosyntax::format_key(self.tape, self.schema, self.key_target(key));
+                    let shown = gosyntax::format(self.tape, self.schema, self.key_target(key));
                     self.type_errors
                         .push(format!("line {}: key {shown} already set in map", node.start.line + 1));
                     if self.first_type_error.is_none() {
@@ -359,6 +399,8 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                     }
                     return Ok(());
                 }
+                entries.pending.retain(|&(entry, _)| entry != found);
+                entries.pending.extend(own.map(|own| (found, *own)));
                 entries.list[found].1 = decoded;
                 entries.kinds[found] = kind;
             }
@@ -414,7 +456,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             }
             Resolved::Null => {
                 let bad = BadKey { type_name: "%!s(<nil>)", map, key: index, value };
-                match &mut self.bad_key {
+                match &mut self.pending.get_or_insert_default().key {
                     // The last of equal keys counts.
                     Some(known) if known.map == map && known.type_name == bad.type_name => *known = bad,
                     Some(_) => {}
@@ -423,7 +465,8 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                 (Cow::Borrowed(text), KeyKind::Null)
             }
             Resolved::Uint(_) => {
-                self.bad_key.get_or_insert(BadKey { type_name: "uint64", map, key: index, value });
+                let known = &mut self.pending.get_or_insert_default().key;
+                known.get_or_insert(BadKey { type_name: "uint64", map, key: index, value });
                 (Cow::Borrowed(text), KeyKind::Int)
             }
             Resolved::Binary => (Cow::Owned(self.binary(index)?), KeyKind::String),
@@ -493,14 +536,25 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     }
 }
 
-fn is_merge(schema: Schema, node: &Node<'_>) -> bool {
+/// What a scalar means, by its tag, its style and its text.
+pub(crate) fn resolve_node(schema: Schema, node: &Node<'_>) -> Result<Resolved> {
+    match node.tag() {
+        "" if !node.implicit => Ok(Resolved::Str),
+        // To go-yaml v3 a lone `!` is no tag.
+        "!" if schema == Schema::V3 && node.style != Style::Plain => Ok(Resolved::Str),
+        "!" if schema == Schema::V3 => resolve(schema, "", &node.value),
+        tag => resolve(schema, tag, &node.value),
+    }
+}
+
+pub(crate) fn is_merge(schema: Schema, node: &Node<'_>) -> bool {
     // To go-yaml v3 a quoted `<<` merges as well.
     let implicit = node.implicit || (schema == Schema::V3 && node.tag.is_none());
     node.kind == NodeKind::Scalar && node.value == "<<" && (implicit || node.tag() == MERGE_TAG)
 }
 
 /// Standard base64 with padding; line breaks are skipped.
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let mut quantum = 0u32;
     let mut filled = 0;

@@ -157,6 +157,27 @@ mod tests {
     }
 
     #[test]
+    fn version_3_differs() {
+        let v3 = |text: &str| {
+            let options = Options { schema: crate::Schema::V3, ..Options::default() };
+            match decode(text, options, &mut JsonBuilder) {
+                Ok(value) => value.to_string(),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert_eq!(v3("yes: on\n1: 0o17\nb: ! 5\nc: ! '5'\n"), r#"{"1":15,"b":5,"c":"5","yes":"on"}"#);
+        assert_eq!(
+            v3("a: &a {x: 1, z: 1}\nb: &b {x: 2, w: 2}\nc: {<<: [*a, *b], z: 3}\n"),
+            r#"{"a":{"x":1,"z":1},"b":{"w":2,"x":2},"c":{"w":2,"x":1,"z":3}}"#
+        );
+        assert_eq!(
+            v3("a: 1\nb: {c: 1, c: 2}\n"),
+            "yaml: unmarshal errors:\n  line 2: mapping key \"c\" already defined at line 2"
+        );
+        assert_eq!(v3("a:\n  b: [1\n  c: 2\n"), "yaml: line 1: did not find expected ',' or ']'");
+    }
+
+    #[test]
     fn values_want_a_map() {
         assert_eq!(from_yaml_values("").unwrap(), Map::new());
         assert_eq!(from_yaml_values("a: 1").unwrap()["a"], Value::from(1.0));

@@ -312,16 +312,16 @@ impl<'a> Parser<'a> {
         let mut end = token.start;
         let mut anchor = None;
         let mut tag: Option<Cow<'a, str>> = None;
-        if matches!(token.kind, TokenKind::Anchor | TokenKind::Tag) {
-            if let Some(properties) = self.properties()? {
-                start = properties.start;
-                end = properties.end;
-                anchor = properties.anchor;
-                if let Some((handle, suffix, mark)) = properties.tag {
-                    tag = self.resolve_tag(&handle, &suffix);
-                    if tag.is_none() && !handle.is_empty() {
-                        return Err(self.error(Some(start), "found undefined tag handle", mark));
-                    }
+        if matches!(token.kind, TokenKind::Anchor | TokenKind::Tag)
+            && let Some(properties) = self.properties()?
+        {
+            start = properties.start;
+            end = properties.end;
+            anchor = properties.anchor;
+            if let Some((handle, suffix, mark)) = properties.tag {
+                tag = self.resolve_tag(&handle, &suffix);
+                if tag.is_none() && !handle.is_empty() {
+                    return Err(self.error(Some(start), "found undefined tag handle", mark));
                 }
             }
         }

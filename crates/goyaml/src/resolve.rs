@@ -9,7 +9,8 @@ pub enum Schema {
     /// go-yaml v2, as `sigs.k8s.io/yaml` uses it (Helm values, Flux, kubectl): `yes`, `on`, `y` and their like are booleans.
     #[default]
     V2,
-    /// go-yaml v3 decoding into `interface{}`, as kyaml (kustomize) uses it: only `true` and `false` are booleans.
+    /// go-yaml v3 as kyaml (kustomize) uses it: only `true` and `false` are booleans, a key that occurs twice is an
+    /// error, merge keys do not replace what the map has. Keys stay their text, and so do timestamps.
     V3,
 }
 
@@ -152,10 +153,10 @@ fn number(schema: Schema, text: &str, timestamps: bool) -> Resolved {
     if let Some(found) = parse_int(plain) {
         return found;
     }
-    if is_yaml_float(plain) {
-        if let Some(value) = parse_float(plain, false) {
-            return Resolved::Float(value);
-        }
+    if is_yaml_float(plain)
+        && let Some(value) = parse_float(plain, false)
+    {
+        return Resolved::Float(value);
     }
     for (prefix, radix) in [("0b", 2), ("0o", 8)] {
         if radix == 8 && schema == Schema::V2 {
@@ -165,17 +166,16 @@ fn number(schema: Schema, text: &str, timestamps: bool) -> Resolved {
             if let Ok(value) = i64::from_str_radix(rest, radix) {
                 return Resolved::Int(value);
             }
-            if let Ok(value) = u64::from_str_radix(rest.trim_start_matches('+'), radix) {
-                if !rest.starts_with('+') {
-                    return Resolved::Uint(value);
-                }
+            if !rest.starts_with('+')
+                && let Ok(value) = u64::from_str_radix(rest, radix)
+            {
+                return Resolved::Uint(value);
             }
-        } else if let Some(rest) = plain.strip_prefix('-').and_then(|rest| rest.strip_prefix(prefix)) {
-            if !rest.starts_with(['+', '-']) {
-                if let Ok(value) = i64::from_str_radix(&format!("-{rest}"), radix) {
-                    return Resolved::Int(value);
-                }
-            }
+        } else if let Some(rest) = plain.strip_prefix('-').and_then(|rest| rest.strip_prefix(prefix))
+            && !rest.starts_with(['+', '-'])
+            && let Ok(value) = i64::from_str_radix(&format!("-{rest}"), radix)
+        {
+            return Resolved::Int(value);
         }
     }
     Resolved::Str

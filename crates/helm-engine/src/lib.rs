@@ -12,6 +12,7 @@
 pub mod capabilities;
 mod chart;
 mod engine;
+mod glob;
 mod gopath;
 mod gostring;
 mod head;
@@ -21,6 +22,7 @@ pub mod ordering;
 mod output;
 pub mod profile;
 pub mod release;
+pub mod schema;
 pub mod values;
 mod yaml;
 

@@ -216,10 +216,10 @@ impl YamlWriter {
 
     /// Notes that a value is written: a key comes next.
     fn after_node(&mut self) {
-        if let Some(frame) = self.frames.last_mut() {
-            if !matches!(frame.context, Context::Sequence) {
-                frame.context = Context::Key;
-            }
+        if let Some(Frame { context, .. }) = self.frames.last_mut()
+            && !matches!(context, Context::Sequence)
+        {
+            *context = Context::Key;
         }
     }
 

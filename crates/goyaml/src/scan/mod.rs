@@ -263,7 +263,9 @@ impl<'a> Scanner<'a> {
 
     fn fetch_more_tokens(&mut self) -> Result<()> {
         loop {
-            if !self.tokens.is_empty() {
+            // go-yaml v3 looks two tokens ahead for its comments, and so meets errors earlier.
+            let ahead = if self.schema == Schema::V3 { 2 } else { 0 };
+            if self.tokens.len() > ahead {
                 match self.listed_key(self.tokens_parsed) {
                     None => break,
                     Some(key) => {

@@ -1,33 +1,83 @@
 //! Which subcharts take part in a release, and under which names.
 //!
-//! Two steps, so that the second can be shared between releases: [`select`] looks at the user's
-//! values and gives a [`Selection`]; [`Tree::build`] turns chart and selection into the charts that
-//! are rendered, with imported values in place.
+//! Two steps, so that the second can be shared between releases: [`Source::select`] looks at the
+//! user's values and gives a [`Selection`]; [`Tree::build`] turns chart and selection into the charts
+//! that are rendered, with imported values in place.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::metadata::{Dependency, Metadata};
-use super::{Chart, ChartFile};
-use crate::profile::NullRule;
-use crate::values::coalesce::{CoalesceError, Coalescer, Defaults, coalesce, merge_defaults};
-use crate::values::print::go_v;
-use crate::values::tree::{self, Node, Table};
-use crate::values::{Map, Value};
+use gotemplate::{FrozenMap, Map as Table, Value as Node};
 
-/// Dependencies of `Chart.yaml` that are not in `charts/`.
-///
-/// # Errors
-/// With Helm's text, naming all of them.
-pub(crate) fn check_present(chart: &Chart) -> Result<(), MissingDependencies> {
-    let missing: Vec<&str> = chart
-        .metadata
-        .dependencies
-        .iter()
-        .map(|dependency| dependency.name.as_str())
-        .filter(|name| !chart.dependencies.iter().any(|child| child.name() == *name))
-        .collect();
-    if missing.is_empty() { Ok(()) } else { Err(MissingDependencies(missing.join(", "))) }
+use super::Chart;
+use super::metadata::{Dependency, Metadata};
+use crate::profile::NullRule;
+use crate::schema::{RemoteSchemas, Schema};
+use crate::values::coalesce::{ChartDefaults, CoalesceError, Coalescer, Defaults, coalesce, merge_defaults};
+use crate::values::print::go_v;
+use crate::values::{Map, Value, tree};
+
+/// A chart prepared for many renders; its subcharts are in `children` and no longer in `chart`.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) chart: Chart,
+    pub(crate) defaults: Option<ChartDefaults>,
+    pub(crate) schema: Option<Schema>,
+    /// `.Files`
+    pub(crate) files: Arc<FrozenMap>,
+    pub(crate) children: Vec<Arc<Source>>,
+    /// Whether values can make a difference to which subcharts take part.
+    depends_on_values: bool,
+}
+
+impl Source {
+    pub(crate) fn new(mut chart: Chart, remote: &RemoteSchemas) -> Self {
+        let children: Vec<Arc<Self>> =
+            std::mem::take(&mut chart.dependencies).into_iter().map(|child| Arc::new(Self::new(child, remote))).collect();
+        let conditional = |dep: &Dependency| !dep.condition.is_empty() || !dep.tags.is_empty();
+        let depends_on_values = declares(&chart)
+            && (chart.metadata.dependencies.iter().any(conditional)
+                || children.iter().any(|child| child.depends_on_values));
+        Self {
+            defaults: chart.values.as_ref().map(ChartDefaults::new),
+            schema: chart.schema.as_ref().map(|text| Schema::new(text, remote)),
+            files: Arc::new(
+                chart
+                    .files
+                    .iter()
+                    .map(|file| (file.name.as_str().into(), gotemplate::Frozen::Bytes(file.data.clone())))
+                    .collect(),
+            ),
+            children,
+            depends_on_values,
+            chart,
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.chart.name()
+    }
+
+    /// The chart as it was before it was prepared.
+    pub(crate) fn to_chart(&self) -> Chart {
+        let mut chart = self.chart.clone();
+        chart.dependencies = self.children.iter().map(|child| child.to_chart()).collect();
+        chart
+    }
+
+    /// Dependencies of `Chart.yaml` that are not in `charts/`.
+    pub(crate) fn check_present(&self) -> Result<(), MissingDependencies> {
+        let names = self.chart.metadata.dependencies.iter().map(|dependency| dependency.name.as_str());
+        let missing: Vec<&str> =
+            names.filter(|name| !self.children.iter().any(|child| child.name() == *name)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(MissingDependencies(missing.join(", "))) }
+    }
+
+    /// Decides which subcharts take part, as `ProcessDependencies` does.
+    pub(crate) fn select(&self, user: &Map, rule: NullRule) -> Result<(Selection, Vec<String>), CoalesceError> {
+        let mut selector = Selector { rule, warnings: Vec::new(), lazy: !self.depends_on_values };
+        let selection = selector.select(self, self.name(), user, "")?;
+        Ok((selection, selector.warnings))
+    }
 }
 
 /// Dependencies that `Chart.yaml` names and `charts/` lacks.
@@ -56,14 +106,14 @@ pub(crate) struct Selection {
 /// A chart and its candidates for subcharts, to coalesce values over.
 struct View<'a> {
     name: &'a str,
-    chart: &'a Chart,
+    source: &'a Source,
     children: Vec<View<'a>>,
 }
 
 impl<'a> View<'a> {
-    fn whole(chart: &'a Chart, name: &'a str) -> Self {
-        let children = chart.dependencies.iter().map(|child| View::whole(child, child.name())).collect();
-        Self { name, chart, children }
+    fn whole(source: &'a Source, name: &'a str) -> Self {
+        let children = source.children.iter().map(|child| View::whole(child, child.name())).collect();
+        Self { name, source, children }
     }
 }
 
@@ -72,8 +122,8 @@ impl Defaults for View<'_> {
         self.name
     }
 
-    fn defaults(&self) -> Option<&Map> {
-        self.chart.values.as_ref()
+    fn defaults(&self) -> Option<&ChartDefaults> {
+        self.source.defaults.as_ref()
     }
 
     fn children(&self) -> impl Iterator<Item = &Self> {
@@ -85,24 +135,6 @@ fn declares(chart: &Chart) -> bool {
     chart.declares_dependencies || !chart.metadata.dependencies.is_empty()
 }
 
-/// Whether values can make a difference to which subcharts take part.
-pub(crate) fn depends_on_values(chart: &Chart) -> bool {
-    declares(chart)
-        && (chart.metadata.dependencies.iter().any(|dep| !dep.condition.is_empty() || !dep.tags.is_empty())
-            || chart.dependencies.iter().any(depends_on_values))
-}
-
-/// Decides which subcharts take part, as `ProcessDependencies` does.
-pub(crate) fn select(
-    chart: &Chart,
-    user: &Map,
-    rule: NullRule,
-) -> Result<(Selection, Vec<String>), CoalesceError> {
-    let mut selector = Selector { rule, warnings: Vec::new(), lazy: !depends_on_values(chart) };
-    let selection = selector.select(chart, chart.name(), user, "")?;
-    Ok((selection, selector.warnings))
-}
-
 struct Selector {
     rule: NullRule,
     warnings: Vec<String>,
@@ -111,42 +143,36 @@ struct Selector {
 }
 
 impl Selector {
-    fn select(
-        &mut self,
-        chart: &Chart,
-        name: &str,
-        user: &Map,
-        path: &str,
-    ) -> Result<Selection, CoalesceError> {
-        if !declares(chart) {
+    fn select(&mut self, source: &Source, name: &str, user: &Map, path: &str) -> Result<Selection, CoalesceError> {
+        if !declares(&source.chart) {
             return Ok(Selection::default());
         }
-        let requirements = &chart.metadata.dependencies;
-        let fits = |child: &Chart, requirement: &Dependency| {
-            child.name() == requirement.name && in_range(&requirement.version, &child.metadata.version)
+        let requirements = &source.chart.metadata.dependencies;
+        let fits = |child: &Source, requirement: &Dependency| {
+            child.name() == requirement.name && in_range(&requirement.version, &child.chart.metadata.version)
         };
         let mut candidates: Vec<(usize, &str)> = Vec::new();
-        for (place, child) in chart.dependencies.iter().enumerate() {
+        for (place, child) in source.children.iter().enumerate() {
             if !requirements.iter().any(|requirement| fits(child, requirement)) {
                 candidates.push((place, child.name()));
             }
         }
         for requirement in requirements {
-            if let Some(place) = chart.dependencies.iter().position(|child| fits(child, requirement)) {
+            if let Some(place) = source.children.iter().position(|child| fits(child, requirement)) {
                 candidates.push((place, known_as(requirement)));
             }
         }
         let mut enabled = vec![true; requirements.len()];
         let mut values = Map::new();
         if !self.lazy {
-            let children = candidates
-                .iter()
-                .map(|(place, name)| View::whole(&chart.dependencies[*place], name))
-                .collect();
-            let (table, _) = coalesce(&View { name, chart, children }, user, self.rule)?;
+            let children =
+                candidates.iter().map(|(place, name)| View::whole(&source.children[*place], name)).collect();
+            let (table, _) = coalesce(&View { name, source, children }, user, self.rule)?;
             self.apply_tags(requirements, &table, &mut enabled);
             self.apply_conditions(requirements, &table, path, &mut enabled);
-            values = tree::to_map(&table);
+            if source.children.iter().any(|child| declares(&child.chart)) {
+                values = tree::to_map(&table);
+            }
         }
         let disabled: Vec<&str> = requirements
             .iter()
@@ -159,19 +185,18 @@ impl Selector {
             if disabled.contains(&name) {
                 continue;
             }
-            let chart = &chart.dependencies[child];
-            let below = self.select(chart, name, &values, &format!("{path}{name}."))?;
-            let alias = if name == chart.name() { String::new() } else { name.to_owned() };
+            let source = &source.children[child];
+            let below = self.select(source, name, &values, &format!("{path}{name}."))?;
+            let alias = if name == source.name() { String::new() } else { name.to_owned() };
             picks.push(Pick { child, alias, below });
         }
-        let used =
-            (0..requirements.len()).filter(|at| !disabled.contains(&known_as(&requirements[*at]))).collect();
+        let used = (0..requirements.len()).filter(|at| !disabled.contains(&known_as(&requirements[*at]))).collect();
         Ok(Selection { picks: Some(picks), used })
     }
 
     fn apply_tags(&mut self, requirements: &[Dependency], values: &Table, enabled: &mut [bool]) {
         let Some(tags) = tree::table_at(values, "tags") else { return };
-        let tags = tags.borrow();
+        let tags = tags;
         for (requirement, enabled) in requirements.iter().zip(enabled) {
             let (mut any_true, mut any_false) = (false, false);
             for tag in &requirement.tags {
@@ -228,7 +253,7 @@ pub(crate) fn in_range(constraint: &str, version: &str) -> bool {
 }
 
 /// A chart that takes part in a release, under the name it has there.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Tree {
     /// With the name it is used under and the dependencies in use.
     pub(crate) metadata: Metadata,
@@ -236,11 +261,9 @@ pub(crate) struct Tree {
     pub(crate) full_path: String,
     /// Default values with imported ones.
     pub(crate) values: Option<Map>,
-    pub(crate) schema: Option<Arc<[u8]>>,
-    pub(crate) files: Vec<ChartFile>,
-    pub(crate) templates: Vec<ChartFile>,
-    /// Places in `charts/` from the root chart on; the root itself has none.
-    pub(crate) origin: Vec<usize>,
+    pub(crate) defaults: Option<ChartDefaults>,
+    /// Files, schema and templates.
+    pub(crate) source: Arc<Source>,
     pub(crate) children: Vec<Tree>,
 }
 
@@ -249,8 +272,8 @@ impl Defaults for Tree {
         &self.metadata.name
     }
 
-    fn defaults(&self) -> Option<&Map> {
-        self.values.as_ref()
+    fn defaults(&self) -> Option<&ChartDefaults> {
+        self.defaults.as_ref()
     }
 
     fn children(&self) -> impl Iterator<Item = &Self> {
@@ -261,39 +284,35 @@ impl Defaults for Tree {
 impl Tree {
     /// The charts of a selection, with imported values.
     pub(crate) fn build(
-        chart: &Chart,
+        source: &Arc<Source>,
         selection: &Selection,
         rule: NullRule,
     ) -> Result<(Self, Vec<String>), CoalesceError> {
         let mut warnings = Vec::new();
-        let mut tree = Self::take(chart, chart.name(), selection, chart.name().to_owned(), Vec::new());
+        let mut tree = Self::take(source, source.name(), selection, source.name().to_owned());
         tree.import_values(rule, &mut warnings)?;
         Ok((tree, warnings))
     }
 
-    fn take(chart: &Chart, name: &str, selection: &Selection, full_path: String, origin: Vec<usize>) -> Self {
-        let mut metadata = chart.metadata.clone();
+    fn take(source: &Arc<Source>, name: &str, selection: &Selection, full_path: String) -> Self {
+        let mut metadata = source.chart.metadata.clone();
         name.clone_into(&mut metadata.name);
-        let below = |child: usize, name: &str, selection: &Selection| {
-            let mut origin = origin.clone();
-            origin.push(child);
-            let full_path = format!("{full_path}/charts/{name}");
-            Self::take(&chart.dependencies[child], name, selection, full_path, origin)
+        let below = |child: &Arc<Source>, name: &str, selection: &Selection| {
+            Self::take(child, name, selection, format!("{full_path}/charts/{name}"))
         };
         let children = match &selection.picks {
             None => {
                 let nothing = Selection::default();
-                (0..chart.dependencies.len())
-                    .map(|at| below(at, chart.dependencies[at].name(), &nothing))
-                    .collect()
+                source.children.iter().map(|child| below(child, child.name(), &nothing)).collect()
             }
             Some(picks) => {
+                let requirements = &source.chart.metadata.dependencies;
                 metadata.dependencies = selection
                     .used
                     .iter()
                     .map(|at| {
-                        let mut dependency = chart.metadata.dependencies[*at].clone();
-                        known_as(&dependency).to_owned().clone_into(&mut dependency.name);
+                        let mut dependency = requirements[*at].clone();
+                        dependency.name = known_as(&requirements[*at]).to_owned();
                         dependency.enabled = true;
                         dependency
                     })
@@ -301,8 +320,8 @@ impl Tree {
                 picks
                     .iter()
                     .map(|pick| {
-                        let own = chart.dependencies[pick.child].name();
-                        below(pick.child, if pick.alias.is_empty() { own } else { &pick.alias }, &pick.below)
+                        let child = &source.children[pick.child];
+                        below(child, if pick.alias.is_empty() { child.name() } else { &pick.alias }, &pick.below)
                     })
                     .collect()
             }
@@ -310,12 +329,18 @@ impl Tree {
         Self {
             metadata,
             full_path,
-            values: chart.values.clone(),
-            schema: chart.schema.clone(),
-            files: chart.files.clone(),
-            templates: chart.templates.clone(),
-            origin,
+            values: source.chart.values.clone(),
+            defaults: source.defaults.clone(),
+            source: source.clone(),
             children,
+        }
+    }
+
+    /// All charts, parents before children.
+    pub(crate) fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
+        visit(self);
+        for child in &self.children {
+            child.walk(visit);
         }
     }
 
@@ -328,7 +353,7 @@ impl Tree {
             return Ok(());
         }
         let values = merge_defaults(self, rule)?;
-        let imported = tree::empty();
+        let imported = Table::new();
         let mut merger = Coalescer::new(rule, true);
         for dependency in &mut self.metadata.dependencies {
             let mut resolved = Vec::new();
@@ -345,13 +370,10 @@ impl Tree {
                 resolved
                     .push(Value::Map(entry.map(|(key, text)| (key.to_owned(), Value::String(text))).into()));
                 let Some(table) = tree::table_at(&values, &format!("{}.{child}", dependency.name)) else {
-                    let mut warning = String::new();
-                    write!(warning, "import-values: chart `{}` has no table `{child}`", dependency.name)
-                        .expect("writing to memory cannot fail");
-                    warnings.push(warning);
+                    warnings.push(format!("import-values: chart `{}` has no table `{child}`", dependency.name));
                     continue;
                 };
-                let table = if table.borrow().is_empty() { tree::empty() } else { table };
+                let table = if table.is_empty() { Table::new() } else { table };
                 merger.tables(&imported, &at_path(&parent, table), "", true);
             }
             dependency.import_values = resolved;
@@ -359,7 +381,9 @@ impl Tree {
         let values = tree::table(&tree::to_map(&values));
         merger.tables(&values, &imported, "", true);
         warnings.append(&mut merger.warnings);
-        self.values = Some(tree::to_map(&values));
+        let values = tree::to_map(&values);
+        self.defaults = Some(ChartDefaults::new(&values));
+        self.values = Some(values);
         Ok(())
     }
 }
@@ -370,8 +394,8 @@ fn at_path(path: &str, table: Table) -> Table {
         return table;
     }
     path.rsplit('.').fold(table, |inner, name| {
-        let outer = tree::empty();
-        outer.borrow_mut().insert(name.to_owned(), Node::Table(inner));
+        let outer = Table::new();
+        outer.insert(name, Node::Map(inner));
         outer
     })
 }

@@ -215,7 +215,7 @@ fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
 
 fn read_metadata(chart: &mut Chart, file: &'static str, data: &[u8]) -> Result<(), LoadError> {
     let wrong = |reason: String| LoadError::File { file, reason };
-    let yaml = crate::yaml::parse(&gostring::text(data)).map_err(|error| wrong(error.to_string()))?;
+    let yaml = crate::yaml::parse_bytes(data).map_err(|error| wrong(error.to_string()))?;
     let seen = super::decode::metadata(&mut chart.metadata, &yaml).map_err(wrong)?;
     chart.declares_dependencies |= seen.dependencies;
     Ok(())
@@ -223,7 +223,7 @@ fn read_metadata(chart: &mut Chart, file: &'static str, data: &[u8]) -> Result<(
 
 fn read_lock(chart: &mut Chart, file: &'static str, data: &[u8]) -> Result<(), LoadError> {
     let wrong = |reason: String| LoadError::File { file, reason };
-    let yaml = crate::yaml::parse(&gostring::text(data)).map_err(|error| wrong(error.to_string()))?;
+    let yaml = crate::yaml::parse_bytes(data).map_err(|error| wrong(error.to_string()))?;
     chart.lock = super::decode::lock(&yaml).map_err(wrong)?;
     Ok(())
 }

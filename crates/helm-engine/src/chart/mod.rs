@@ -5,7 +5,7 @@
 
 mod archive;
 mod decode;
-mod dependencies;
+pub(crate) mod dependencies;
 mod ignore;
 pub mod load;
 pub mod metadata;

@@ -26,6 +26,9 @@ pub enum DecodeError {
     /// The JSON is not that of a release.
     #[error("failed to read release: {0}")]
     Json(#[from] serde_json::Error),
+    /// The JSON is no object.
+    #[error("failed to read release: not a JSON object")]
+    NotAnObject,
     /// It unpacks to more than any release has.
     #[error("failed to unpack release: more than {MAX_JSON} bytes")]
     TooLarge,
@@ -68,6 +71,9 @@ pub fn decode(data: &[u8]) -> Result<Release, DecodeError> {
 /// # Errors
 /// When it is no JSON or a field has the wrong type.
 pub fn decode_json(json: &[u8]) -> Result<Release, DecodeError> {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(DecodeError::NotAnObject);
+    }
     Ok(serde_json::from_slice(json)?)
 }
 

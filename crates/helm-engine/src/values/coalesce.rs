@@ -5,18 +5,37 @@
 //! Helm, since the sharing shows in the result.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::tree::{self, Node, Table};
-use super::{Map, Value};
+use gotemplate::{FrozenMap, Map as Table, Str, Value as Node};
+
+use super::Value;
+use super::print::go_v;
+use super::tree::{self, to_value};
 use crate::profile::NullRule;
 
 const GLOBAL: &str = "global";
 
+/// A chart's default values, shared between renders.
+#[derive(Debug, Clone)]
+pub(crate) struct ChartDefaults {
+    raw: Arc<FrozenMap>,
+    /// Without nulls, for Helm versions that drop them.
+    clean: Arc<FrozenMap>,
+}
+
+impl ChartDefaults {
+    pub(crate) fn new(values: &super::Map) -> Self {
+        let raw = tree::freeze(values);
+        let clean = tree::without_nulls(&raw);
+        Self { raw, clean }
+    }
+}
+
 /// What coalescing needs of a chart.
 pub(crate) trait Defaults {
     fn name(&self) -> &str;
-    fn defaults(&self) -> Option<&Map>;
+    fn defaults(&self) -> Option<&ChartDefaults>;
     fn children(&self) -> impl Iterator<Item = &Self>;
 }
 
@@ -44,29 +63,20 @@ impl Coalescer {
     }
 
     /// Fills `dest`, which holds the user's values, with the chart's defaults.
-    pub(crate) fn chart<C: Defaults>(
-        &mut self,
-        chart: &C,
-        dest: &Table,
-        prefix: &str,
-    ) -> Result<(), CoalesceError> {
+    pub(crate) fn chart<C: Defaults>(&mut self, chart: &C, dest: &Table, prefix: &str) -> Result<(), CoalesceError> {
         self.own_values(chart, dest, prefix);
         let sub_prefix = concat(prefix, chart.name());
         for child in chart.children() {
             let name = child.name();
-            let existing = dest.borrow().get(name).cloned();
-            let below = match existing {
+            let below = match dest.get(name) {
                 None => {
-                    let below = tree::empty();
-                    dest.borrow_mut().insert(name.to_owned(), Node::Table(below.clone()));
+                    let below = Table::new();
+                    dest.insert(name, Node::Map(below.clone()));
                     below
                 }
-                Some(Node::Table(below)) => below,
+                Some(Node::Map(below)) => below,
                 Some(other) => {
-                    return Err(CoalesceError {
-                        subchart: name.to_owned(),
-                        value: percent_t(&other.to_value()),
-                    });
+                    return Err(CoalesceError { subchart: name.to_owned(), value: percent_t(&to_value(&other)) });
                 }
             };
             self.globals(&below, dest, &sub_prefix);
@@ -86,35 +96,26 @@ impl Coalescer {
     fn own_values<C: Defaults>(&mut self, chart: &C, dest: &Table, prefix: &str) {
         let Some(defaults) = chart.defaults() else { return };
         let sub_prefix = concat(prefix, chart.name());
-        for (key, default) in defaults {
-            let existing = dest.borrow().get(key).cloned();
-            match existing {
+        for (key, default) in defaults.raw.iter() {
+            match dest.get(key) {
                 None => {
-                    if self.cleans(self.merge) && *default == Value::Null {
-                        continue;
+                    let kept = if self.cleans(self.merge) { defaults.clean.get(key) } else { Some(default) };
+                    if let Some(kept) = kept {
+                        dest.insert(key.clone(), kept.thaw());
                     }
-                    let node = Node::from_value(default);
-                    if self.cleans(self.merge) {
-                        drop_nulls(&node);
-                    }
-                    dest.borrow_mut().insert(key.clone(), node);
                 }
-                Some(Node::Null) if !self.merge => {
-                    dest.borrow_mut().remove(key);
+                Some(Node::Nil) if !self.merge => {
+                    dest.remove(key);
                 }
-                Some(Node::Table(below)) => {
-                    let node = Node::from_value(default);
-                    let Some(source) = node.as_table() else {
-                        if !node.is_null() {
-                            self.warn(format!("warning: skipped value for {sub_prefix}.{key}: Not a table."));
-                        }
-                        continue;
-                    };
-                    let merge = self.merge || chart.children().any(|child| child.name() == key);
-                    if self.cleans(merge) {
-                        drop_nulls(&node);
+                Some(Node::Map(below)) => {
+                    let name = key.to_string_lossy();
+                    let merge = self.merge || chart.children().any(|child| child.name() == name);
+                    let source = if self.cleans(merge) { defaults.clean.get(key) } else { Some(default) };
+                    match source.map(gotemplate::Frozen::thaw) {
+                        Some(Node::Map(source)) => self.tables(&below, &source, &concat(&sub_prefix, &name), merge),
+                        None | Some(Node::Nil) => {}
+                        Some(_) => self.warn(format!("warning: skipped value for {sub_prefix}.{name}: Not a table.")),
                     }
-                    self.tables(&below, source, &concat(&sub_prefix, key), merge);
                 }
                 Some(_) => {}
             }
@@ -123,9 +124,9 @@ impl Coalescer {
 
     /// Pushes the parent's globals into a subchart's.
     fn globals(&mut self, dest: &Table, source: &Table, prefix: &str) {
-        let take = |table: &Table| match table.borrow().get(GLOBAL) {
-            None => Some(tree::empty()),
-            Some(Node::Table(globals)) => Some(globals.clone()),
+        let take = |table: &Table| match table.get(GLOBAL) {
+            None => Some(Table::new()),
+            Some(Node::Map(globals)) => Some(globals),
             Some(_) => None,
         };
         let Some(below) = take(dest) else {
@@ -136,75 +137,65 @@ impl Coalescer {
             self.warn(format!("warning: skipping globals because source {GLOBAL} is not a table."));
             return;
         };
-        let entries: Vec<(String, Node)> =
-            above.borrow().iter().map(|(key, node)| (key.clone(), node.clone())).collect();
-        for (key, node) in entries {
-            let existing = below.borrow().get(&key).cloned();
-            match (node, existing) {
-                (Node::Table(table), None) => {
-                    below.borrow_mut().insert(key, Node::Table(tree::shallow_copy(&table)));
+        for (key, node) in above.entries() {
+            match (node, below.get(&key)) {
+                (Node::Map(table), None) => {
+                    below.insert(key, Node::Map(table.shallow_clone()));
                 }
-                (Node::Table(table), Some(Node::Table(old))) => {
-                    let copy = tree::shallow_copy(&table);
-                    self.tables(&copy, &old, &concat(prefix, &key), true);
-                    below.borrow_mut().insert(key, Node::Table(copy));
+                (Node::Map(table), Some(Node::Map(old))) => {
+                    let copy = table.shallow_clone();
+                    self.tables(&copy, &old, &concat(prefix, &key.to_string_lossy()), true);
+                    below.insert(key, Node::Map(copy));
                 }
-                (Node::Table(_), Some(_)) => {
-                    let key = crate::gostring::quote(&key);
+                (Node::Map(_), Some(_)) => {
+                    let key = crate::gostring::quote(&key.to_string_lossy());
                     self.warn(format!("Conflict: cannot merge map onto non-map for {key}. Skipping."));
                 }
-                (_, Some(Node::Table(_))) => self.warn(format!("key {key} is table. Skipping")),
+                (_, Some(Node::Map(_))) => self.warn(format!("key {key} is table. Skipping")),
                 (node, _) => {
-                    below.borrow_mut().insert(key, node);
+                    below.insert(key, node);
                 }
             }
         }
-        dest.borrow_mut().insert(GLOBAL.to_owned(), Node::Table(below));
+        dest.insert(GLOBAL, Node::Map(below));
     }
 
     /// Merges `source` into `dest`; what `dest` has wins.
     pub(crate) fn tables(&mut self, dest: &Table, source: &Table, prefix: &str, merge: bool) {
-        if Rc::ptr_eq(dest, source) {
+        if dest.same(source) {
             return;
         }
-        let mut defaulted: BTreeSet<String> = BTreeSet::new();
+        let mut defaulted: BTreeSet<Str> = BTreeSet::new();
         if self.rule != NullRule::UserDeletes && !merge {
-            defaulted.extend(
-                source.borrow().iter().filter(|(_, node)| !node.is_null()).map(|(key, _)| key.clone()),
-            );
+            defaulted.extend(source.entries().into_iter().filter(|(_, node)| !node.is_nil()).map(|(key, _)| key));
         }
-        let nulls: Vec<String> =
-            dest.borrow().iter().filter(|(_, node)| node.is_null()).map(|(key, _)| key.clone()).collect();
-        for key in nulls {
-            source.borrow_mut().insert(key, Node::Null);
+        for (key, node) in dest.entries() {
+            if node.is_nil() {
+                source.insert(key, Node::Nil);
+            }
         }
-        let entries: Vec<(String, Node)> =
-            source.borrow().iter().map(|(key, node)| (key.clone(), node.clone())).collect();
-        for (key, node) in entries {
-            let existing = dest.borrow().get(&key).cloned();
-            match (existing, node) {
-                (Some(Node::Null), _)
+        for (key, node) in source.entries() {
+            match (dest.get(&key), node) {
+                (Some(Node::Nil), _)
                     if !merge && (self.rule == NullRule::UserDeletes || defaulted.contains(&key)) =>
                 {
-                    dest.borrow_mut().remove(&key);
+                    dest.remove(&key);
                 }
                 (None, node) => {
-                    dest.borrow_mut().insert(key, node);
+                    dest.insert(key, node);
                 }
-                (Some(Node::Table(below)), Node::Table(table)) => {
-                    self.tables(&below, &table, &concat(prefix, &key), merge);
+                (Some(Node::Map(below)), Node::Map(table)) => {
+                    self.tables(&below, &table, &concat(prefix, &key.to_string_lossy()), merge);
                 }
-                (Some(_), Node::Table(table)) => {
-                    let value = super::print::go_v(&Node::Table(table).to_value());
-                    let key = concat(prefix, &key);
+                (Some(_), Node::Map(table)) => {
+                    let value = go_v(&Value::Map(tree::to_map(&table)));
+                    let key = concat(prefix, &key.to_string_lossy());
                     self.warn(format!("warning: cannot overwrite table with non table for {key} ({value})"));
                 }
-                (Some(Node::Table(_)), node) if !node.is_null() => {
-                    let value = super::print::go_v(&node.to_value());
-                    let key = concat(prefix, &key);
-                    self.warn(format!(
-                        "warning: destination for {key} is a table. Ignoring non-table value ({value})"
-                    ));
+                (Some(Node::Map(_)), node) if !node.is_nil() => {
+                    let value = go_v(&to_value(&node));
+                    let key = concat(prefix, &key.to_string_lossy());
+                    self.warn(format!("warning: destination for {key} is a table. Ignoring non-table value ({value})"));
                 }
                 (Some(_), _) => {}
             }
@@ -214,14 +205,6 @@ impl Coalescer {
 
 fn concat(prefix: &str, key: &str) -> String {
     if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
-}
-
-/// Removes null entries of tables, at every depth but not inside lists.
-fn drop_nulls(node: &Node) {
-    if let Node::Table(table) = node {
-        table.borrow_mut().retain(|_, node| !node.is_null());
-        table.borrow().values().for_each(drop_nulls);
-    }
 }
 
 /// Go's `%t` of something that is no table.
@@ -247,7 +230,7 @@ fn percent_t(value: &Value) -> String {
 /// Fills `user` with the defaults of a tree of charts, as seen by templates of the root chart.
 pub(crate) fn coalesce<C: Defaults>(
     chart: &C,
-    user: &Map,
+    user: &super::Map,
     rule: NullRule,
 ) -> Result<(Table, Vec<String>), CoalesceError> {
     let dest = tree::table(user);
@@ -258,7 +241,7 @@ pub(crate) fn coalesce<C: Defaults>(
 
 /// The defaults of a tree of charts, nulls kept.
 pub(crate) fn merge_defaults<C: Defaults>(chart: &C, rule: NullRule) -> Result<Table, CoalesceError> {
-    let dest = tree::empty();
+    let dest = Table::new();
     Coalescer::new(rule, true).chart(chart, &dest, "")?;
     Ok(dest)
 }

@@ -511,7 +511,7 @@ mod tests {
             parse_json_into,
             &[
                 (r#"a={"b":[1,2]},c=3 , d="x",e=,f"#, Err("key \"f\" has no value")),
-                (r#"a={"b":[1,2]},c=3 , d="x",e="#, Ok(r#"{"a":{"b":[1,2]},"c":3,"d":"x","e":null}"#)),
+                (r#"a={"b":[1,2]},c=3 , d="x",e="#, Ok(r#"{" d":"x","a":{"b":[1,2]},"c":3,"e":null}"#)),
                 (r#"l[1].x=[1,null]"#, Ok(r#"{"l":[null,{"x":[1,null]}]}"#)),
             ],
         );

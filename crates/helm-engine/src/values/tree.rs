@@ -1,95 +1,79 @@
-//! A graph of values with Go's sharing: two tables may hold the very same table.
+//! Values as templates hold them, and the way there and back.
 //!
 //! Helm coalesces values in place and hands nested tables on without copying, so that a subchart's
-//! default can show up in its parent's `global`. Doing the same on shared nodes gives the same
-//! result without listing the cases.
+//! default can show up in its parent's `global`. The template engine's maps share in the same way,
+//! and defaults that no user touches stay frozen until a template looks at them.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
+
+use gotemplate::{Frozen, FrozenMap, Map as Table, Value as Node};
 
 use super::{Map, Value};
 
-/// A table that several places may share.
-pub(crate) type Table = Rc<RefCell<BTreeMap<String, Node>>>;
-
-/// One value of the graph.
-#[derive(Debug, Clone)]
-pub(crate) enum Node {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    String(Rc<str>),
-    List(Rc<Vec<Node>>),
-    Table(Table),
+/// Values that several renders share.
+pub(crate) fn freeze(map: &Map) -> Arc<FrozenMap> {
+    Arc::new(map.iter().map(|(key, value)| (key.as_str().into(), freeze_value(value))).collect())
 }
 
-impl Node {
-    /// A deep copy that shares nothing.
-    pub(crate) fn from_value(value: &Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Bool(b) => Self::Bool(*b),
-            Value::Int(i) => Self::Int(*i),
-            Value::Float(f) => Self::Float(*f),
-            Value::String(s) => Self::String(s.as_str().into()),
-            Value::List(items) => Self::List(Rc::new(items.iter().map(Self::from_value).collect())),
-            Value::Map(map) => Self::Table(table(map)),
-        }
+fn freeze_value(value: &Value) -> Frozen {
+    match value {
+        Value::Null => Frozen::Nil,
+        Value::Bool(b) => Frozen::Bool(*b),
+        Value::Int(i) => Frozen::Int64(*i),
+        Value::Float(f) => Frozen::Float(*f),
+        Value::String(s) => Frozen::from(s.as_str()),
+        Value::List(items) => Frozen::list(items.iter().map(freeze_value)),
+        Value::Map(map) => Frozen::Map(freeze(map)),
     }
+}
 
-    /// The value, sharing forgotten.
-    pub(crate) fn to_value(&self) -> Value {
-        match self {
-            Self::Null => Value::Null,
-            Self::Bool(b) => Value::Bool(*b),
-            Self::Int(i) => Value::Int(*i),
-            Self::Float(f) => Value::Float(*f),
-            Self::String(s) => Value::String(s.as_ref().to_owned()),
-            Self::List(items) => Value::List(items.iter().map(Self::to_value).collect()),
-            Self::Table(table) => Value::Map(to_map(table)),
-        }
-    }
-
-    pub(crate) fn is_null(&self) -> bool {
-        matches!(self, Self::Null)
-    }
-
-    pub(crate) fn as_table(&self) -> Option<&Table> {
-        match self {
-            Self::Table(table) => Some(table),
-            _ => None,
-        }
-    }
+/// The same without null entries of tables, at every depth but not inside lists.
+pub(crate) fn without_nulls(map: &FrozenMap) -> Arc<FrozenMap> {
+    let kept = map.iter().filter(|(_, value)| !matches!(value, Frozen::Nil)).map(|(key, value)| {
+        let value = match value {
+            Frozen::Map(map) => Frozen::Map(without_nulls(map)),
+            other => other.clone(),
+        };
+        (key.clone(), value)
+    });
+    Arc::new(kept.collect())
 }
 
 /// A table of its own with the contents of `map`.
 pub(crate) fn table(map: &Map) -> Table {
-    Rc::new(RefCell::new(map.iter().map(|(key, value)| (key.clone(), Node::from_value(value))).collect()))
+    thaw(&freeze(map))
 }
 
-/// An empty table.
-pub(crate) fn empty() -> Table {
-    Table::default()
+/// A render's own view of frozen values.
+pub(crate) fn thaw(map: &Arc<FrozenMap>) -> Table {
+    Table::from_frozen(gotemplate::types::MAP, map.clone())
+}
+
+/// A template's value as a plain one; what is no plain value becomes null.
+pub(crate) fn to_value(node: &Node) -> Value {
+    match node {
+        Node::Bool(b) => Value::Bool(*b),
+        Node::Int(i, _) => Value::Int(*i),
+        Node::Uint(u, _) => i64::try_from(*u).map_or(Value::Null, Value::Int),
+        Node::Float(f) => Value::Float(*f),
+        Node::Str(s) => Value::String(s.to_string_lossy().into_owned()),
+        Node::List(items) => Value::List(items.iter().map(to_value).collect()),
+        Node::Map(table) => Value::Map(to_map(table)),
+        Node::Nil | Node::Complex(..) | Node::Bytes(_) | Node::Host(_) | Node::Func(_) => Value::Null,
+    }
 }
 
 /// The contents of a table, sharing forgotten.
 pub(crate) fn to_map(table: &Table) -> Map {
-    table.borrow().iter().map(|(key, node)| (key.clone(), node.to_value())).collect()
-}
-
-/// A table with the same entries; nested tables stay shared.
-pub(crate) fn shallow_copy(table: &Table) -> Table {
-    Rc::new(RefCell::new(table.borrow().clone()))
+    let entries = table.entries();
+    entries.iter().map(|(key, node)| (key.to_string_lossy().into_owned(), to_value(node))).collect()
 }
 
 /// The table at a dotted path, as Go's `Values.Table`.
 pub(crate) fn table_at(root: &Table, path: &str) -> Option<Table> {
     let mut current = root.clone();
     for name in path.split('.') {
-        let next = current.borrow().get(name)?.as_table()?.clone();
-        current = next;
+        current = current.get(name)?.as_map()?.clone();
     }
     Some(current)
 }
@@ -100,6 +84,6 @@ pub(crate) fn value_at(root: &Table, path: &str) -> Option<Node> {
         Some((tables, key)) => (table_at(root, tables)?, key),
         None => (root.clone(), path),
     };
-    let found = table.borrow().get(key)?.clone();
-    found.as_table().is_none().then_some(found)
+    let found = table.get(key)?;
+    found.as_map().is_none().then_some(found)
 }

@@ -26,9 +26,7 @@ impl Value {
         match yaml {
             Yaml::Null => Self::Null,
             Yaml::Bool(b) => Self::Bool(b),
-            #[expect(clippy::cast_precision_loss, reason = "Go decodes every JSON number into a float64")]
-            Yaml::Int(i) => Self::Float(i as f64),
-            Yaml::Float(f) => Self::Float(f),
+            Yaml::Number(number) => Self::Float(number.as_f64()),
             Yaml::String(s) => Self::String(s),
             Yaml::List(items) => Self::List(items.into_iter().map(Self::from_yaml).collect()),
             Yaml::Map(map) => Self::Map(map.into_iter().map(|(k, v)| (k, Self::from_yaml(v))).collect()),

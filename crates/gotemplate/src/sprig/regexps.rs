@@ -1,0 +1,153 @@
+//! Regular expression functions.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::args::{Answer, Args, string};
+use super::regexp::{GoRegex, SyntaxError, quote_meta};
+use crate::gofmt::{can_backquote, quote};
+use crate::types::{BOOL, INT, STRING, STRINGS};
+use crate::{Ctx, Error, Func, List, Str, Value};
+
+/// The regular expression functions of sprig.
+pub(super) const FUNCTIONS: &[Func] = &[
+    Func::new("regexMatch", &[STRING, STRING], BOOL, |ctx, args| {
+        // The error is swallowed here, and only here.
+        let regex = compile(ctx, args.text(0)?)?;
+        Ok(Value::Bool(regex.is_ok_and(|regex| regex.is_match(args.text(1).map_or(b"", |text| text)))))
+    }),
+    Func::new("mustRegexMatch", &[STRING, STRING], BOOL, |ctx, args| {
+        Ok(Value::Bool(checked(ctx, args)?.is_match(args.text(1)?)))
+    }),
+    Func::new("regexFind", &[STRING, STRING], STRING, |ctx, args| {
+        let regex = must(ctx, args)?;
+        find(&regex, args)
+    }),
+    Func::new("mustRegexFind", &[STRING, STRING], STRING, |ctx, args| {
+        let regex = checked(ctx, args)?;
+        find(&regex, args)
+    }),
+    Func::new("regexFindAll", &[STRING, STRING, INT], STRINGS, |ctx, args| {
+        let regex = must(ctx, args)?;
+        find_all(ctx, &regex, args)
+    }),
+    Func::new("mustRegexFindAll", &[STRING, STRING, INT], STRINGS, |ctx, args| {
+        let regex = checked(ctx, args)?;
+        find_all(ctx, &regex, args)
+    }),
+    Func::new("regexReplaceAll", &[STRING, STRING, STRING], STRING, |ctx, args| {
+        let regex = must(ctx, args)?;
+        replace_all(ctx, &regex, args)
+    }),
+    Func::new("mustRegexReplaceAll", &[STRING, STRING, STRING], STRING, |ctx, args| {
+        let regex = checked(ctx, args)?;
+        replace_all(ctx, &regex, args)
+    }),
+    Func::new("regexReplaceAllLiteral", &[STRING, STRING, STRING], STRING, |ctx, args| {
+        let regex = must(ctx, args)?;
+        replace_all_literal(ctx, &regex, args)
+    }),
+    Func::new("mustRegexReplaceAllLiteral", &[STRING, STRING, STRING], STRING, |ctx, args| {
+        let regex = checked(ctx, args)?;
+        replace_all_literal(ctx, &regex, args)
+    }),
+    Func::new("regexSplit", &[STRING, STRING, INT], STRINGS, |ctx, args| {
+        let regex = must(ctx, args)?;
+        split(ctx, &regex, args)
+    }),
+    Func::new("mustRegexSplit", &[STRING, STRING, INT], STRINGS, |ctx, args| {
+        let regex = checked(ctx, args)?;
+        split(ctx, &regex, args)
+    }),
+    Func::new("regexQuoteMeta", &[STRING], STRING, |_, args| string(quote_meta(args.text(0)?))),
+];
+
+/// Patterns a render keeps compiled; beyond that many it starts over.
+const CACHE_SIZE: usize = 256;
+
+/// The patterns compiled in this render: charts use few, again and again.
+#[derive(Default)]
+struct Cache(RefCell<HashMap<Str, Result<Rc<GoRegex>, Rc<SyntaxError>>>>);
+
+fn compile(ctx: &mut Ctx, pattern: &Str) -> Result<Result<Rc<GoRegex>, Rc<SyntaxError>>, Error> {
+    let cache = match ctx.extension::<Cache>() {
+        Some(cache) => cache,
+        None => {
+            ctx.set_extension(Cache::default());
+            ctx.extension::<Cache>().unwrap_or_default()
+        }
+    };
+    if let Some(compiled) = cache.0.borrow().get(pattern) {
+        return Ok(compiled.clone());
+    }
+    ctx.work(64 * pattern.len() as u64 + 1)?;
+    let compiled = GoRegex::new(pattern).map(Rc::new).map_err(Rc::new);
+    let mut cache = cache.0.borrow_mut();
+    if cache.len() >= CACHE_SIZE {
+        cache.clear();
+    }
+    cache.insert(pattern.clone(), compiled.clone());
+    Ok(compiled)
+}
+
+/// Compiles the first argument; a malformed pattern is Go's error.
+fn checked(ctx: &mut Ctx, args: &[Value]) -> Result<Rc<GoRegex>, Error> {
+    charge_search(ctx, args)?;
+    compile(ctx, args.text(0)?)?.map_err(|error| Error::msg(error.to_string()))
+}
+
+/// Compiles the first argument; a malformed pattern is the panic of Go's `MustCompile`.
+fn must(ctx: &mut Ctx, args: &[Value]) -> Result<Rc<GoRegex>, Error> {
+    charge_search(ctx, args)?;
+    let pattern = args.text(0)?;
+    compile(ctx, pattern)?.map_err(|error| {
+        let shown = if can_backquote(pattern) { format!("`{pattern}`") } else { quote(pattern) };
+        Error::msg(format!("regexp: Compile({shown}): {error}"))
+    })
+}
+
+fn charge_search(ctx: &mut Ctx, args: &[Value]) -> Result<(), Error> {
+    ctx.work(args.text(1)?.len() as u64 / 16)
+}
+
+fn find(regex: &GoRegex, args: &[Value]) -> Answer {
+    string(regex.find(args.text(1)?).unwrap_or_default())
+}
+
+/// The found texts; nothing found is a nil slice.
+fn find_all(ctx: &mut Ctx, regex: &GoRegex, args: &[Value]) -> Answer {
+    let found = regex.find_all(args.text(1)?, args.int(2)?);
+    if found.is_empty() {
+        return Ok(Value::List(List::nil(STRINGS)));
+    }
+    texts(ctx, &found)
+}
+
+fn split(ctx: &mut Ctx, regex: &GoRegex, args: &[Value]) -> Answer {
+    let limit = args.int(2)?;
+    if limit == 0 {
+        return Ok(Value::List(List::nil(STRINGS)));
+    }
+    texts(ctx, &regex.split(args.text(1)?, limit))
+}
+
+fn texts(ctx: &mut Ctx, parts: &[&[u8]]) -> Answer {
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    ctx.charge(bytes + parts.len() * size_of::<Value>())?;
+    Ok(Value::strings(parts.iter().copied()))
+}
+
+fn replace_all(ctx: &mut Ctx, regex: &GoRegex, args: &[Value]) -> Answer {
+    let (text, replacement) = (args.text(1)?, args.text(2)?);
+    // Every `$` may stand for the whole text between two matches.
+    ctx.charge(text.len().saturating_add(text.len().saturating_add(1).saturating_mul(replacement.len())))?;
+    string(regex.replace_all(text, replacement))
+}
+
+fn replace_all_literal(ctx: &mut Ctx, regex: &GoRegex, args: &[Value]) -> Answer {
+    let (text, replacement) = (args.text(1)?, args.text(2)?);
+    let matches = regex.find_all(text, -1).len();
+    ctx.charge(text.len().saturating_add(matches.saturating_mul(replacement.len())))?;
+    string(regex.replace_all_literal(text, replacement))
+}

@@ -1,0 +1,274 @@
+//! Helm's engine as far as the vectors need it.
+
+use super::{Case, Outcome};
+use gotemplate::types::{ANY, BYTES, BYTES_MAP, MAP, STRING, STRINGS};
+use gotemplate::{
+    Ctx, Error, Execute, Func, FuncMap, GoType, Limits, Map, Method, MissingKey, Parsed, Renderer, Reply,
+    Str, Target, TemplateSet, TypeDesc, Value,
+};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+const VALUES: GoType = {
+    static DESC: TypeDesc = TypeDesc::named("common.Values", MAP, &[]);
+    GoType(&DESC)
+};
+
+const FILES: GoType = {
+    static METHODS: [Method; 3] = [
+        Method { name: "Get", params: &[STRING], variadic: false, result: STRING, call: get },
+        Method { name: "GetBytes", params: &[STRING], variadic: false, result: BYTES, call: get_bytes },
+        Method { name: "Lines", params: &[STRING], variadic: false, result: STRINGS, call: lines },
+    ];
+    static DESC: TypeDesc = TypeDesc::named("engine.files", BYTES_MAP, &METHODS);
+    GoType(&DESC)
+};
+
+fn bytes_of(files: &Value, args: &[Value]) -> Vec<u8> {
+    let found = files.as_map().and_then(|files| files.get(args[0].as_str().unwrap()));
+    match found {
+        Some(Value::Bytes(Some(bytes))) => bytes.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+fn get(_: &mut Ctx, files: &Value, args: &[Value]) -> Result<Value, Error> {
+    Ok(Value::str(bytes_of(files, args)))
+}
+
+fn get_bytes(_: &mut Ctx, files: &Value, args: &[Value]) -> Result<Value, Error> {
+    Ok(Value::bytes(bytes_of(files, args)))
+}
+
+fn lines(_: &mut Ctx, files: &Value, args: &[Value]) -> Result<Value, Error> {
+    let bytes = bytes_of(files, args);
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    Ok(Value::strings(text.split(|c| *c == b'\n')))
+}
+
+/// What `include` and `tpl` keep during a render.
+struct State {
+    included: RefCell<HashMap<Str, usize>>,
+    parsed: RefCell<HashMap<Str, Arc<Parsed>>>,
+}
+
+fn include(ctx: &mut Ctx, args: &[Value]) -> Result<Reply, Error> {
+    let name = args[0].as_str().unwrap().clone();
+    let state = ctx.extension::<State>().unwrap();
+    match state.included.borrow_mut().get_mut(&name) {
+        Some(count) if *count > 1000 => {
+            return Err(Error::msg("unable to execute template")
+                .wrap(format!("rendering template has a nested reference name: {name}: ")));
+        }
+        Some(count) => *count += 1,
+        None => {}
+    }
+    state.included.borrow_mut().entry(name.clone()).or_insert(1);
+    Ok(Reply::Execute(Execute {
+        target: Target::Named(name.clone()),
+        data: args[1].clone(),
+        after: Box::new(move |_, result| {
+            *state.included.borrow_mut().get_mut(&name).unwrap() -= 1;
+            result.map(Value::Str)
+        }),
+    }))
+}
+
+fn tpl(ctx: &mut Ctx, args: &[Value]) -> Result<Reply, Error> {
+    let text = args[0].as_str().unwrap().clone();
+    let state = ctx.extension::<State>().unwrap();
+    let quoted = gotemplate::gofmt::quote(&text);
+    let cached = state.parsed.borrow().get(&text).cloned();
+    let parsed = match cached {
+        Some(parsed) => parsed,
+        None => {
+            let parsed = Parsed::parse("gotpl", text.as_bytes(), functions())
+                .map_err(|e| e.wrap(format!("cannot parse template {quoted}: ")))?;
+            let parsed = Arc::new(parsed);
+            state.parsed.borrow_mut().insert(text.clone(), parsed.clone());
+            parsed
+        }
+    };
+    Ok(Reply::Execute(Execute {
+        target: Target::Parsed(parsed),
+        data: args[1].clone(),
+        after: Box::new(move |_, result| match result {
+            Ok(text) => Ok(Value::str(remove_no_value(&text))),
+            Err(e) => Err(e.wrap(format!("error during tpl function execution for {quoted}: "))),
+        }),
+    }))
+}
+
+fn fail(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    Err(Error::msg(format!("HELM_ERR_START{}HELM_ERR_END", args[0].as_str().unwrap())))
+}
+
+fn required(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    match &args[1] {
+        Value::Nil => fail(&mut Ctx::new(Limits::default()), args),
+        Value::Str(s) if s.is_empty() => fail(&mut Ctx::new(Limits::default()), args),
+        value => Ok(value.clone()),
+    }
+}
+
+fn functions() -> &'static FuncMap {
+    static FUNCTIONS: OnceLock<FuncMap> = OnceLock::new();
+    FUNCTIONS.get_or_init(|| {
+        let mut funcs = FuncMap::new();
+        funcs
+            .insert(Func::control("include", &[STRING, ANY], STRING, include))
+            .insert(Func::control("tpl", &[STRING, ANY], STRING, tpl))
+            .insert(Func::new("fail", &[STRING], STRING, fail))
+            .insert(Func::new("required", &[STRING, ANY], ANY, required));
+        funcs
+    })
+}
+
+fn remove_no_value(text: &[u8]) -> Vec<u8> {
+    let marker = b"<no value>";
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        if rest.starts_with(marker) {
+            rest = &rest[marker.len()..];
+        } else {
+            out.push(rest[0]);
+            rest = &rest[1..];
+        }
+    }
+    out
+}
+
+/// Renders `templates/t.yaml` of the vector's chart.
+pub fn render(case: &Case) -> Outcome {
+    let name = "vec/templates/t.yaml";
+    let mut texts = vec![(name.to_string(), case.template.clone())];
+    texts.extend(case.templates.iter().map(|(k, v)| (format!("vec/templates/{k}"), v.clone())));
+    texts.sort_by(|a, b| b.0.matches('/').count().cmp(&a.0.matches('/').count()).then(b.0.cmp(&a.0)));
+    let mut set = TemplateSet::new("gotpl", MissingKey::Zero);
+    for (file, text) in &texts {
+        match Parsed::parse(file, text.as_bytes(), functions()) {
+            Ok(parsed) => set.add(&parsed),
+            Err(error) => return Outcome::Error(parse_error(file, &error.to_string())),
+        }
+    }
+    let set = Arc::new(set);
+    let mut ctx = Ctx::new(Limits::default());
+    ctx.set_extension(State { included: RefCell::default(), parsed: RefCell::default() });
+    let mut renderer = Renderer::new(ctx);
+    let context = context(case);
+    for (file, _) in &texts {
+        let base = file.rsplit('/').next().unwrap();
+        if base.starts_with('_') {
+            continue;
+        }
+        let template = [("Name", Value::str(file.as_str())), ("BasePath", Value::str("vec/templates"))];
+        let template = Value::map(template).as_map().unwrap().as_type(VALUES);
+        context.insert("Template", Value::Map(template));
+        match renderer.execute(&set, file, Value::Map(context.clone())) {
+            Err(error) => return Outcome::Error(exec_error(&error)),
+            Ok(text) if file == name => return Outcome::Text(remove_no_value(&text)),
+            Ok(_) => {}
+        }
+    }
+    unreachable!("the template is among the files")
+}
+
+fn context(case: &Case) -> Map {
+    let text = |s: &str| Value::str(s);
+    let empty = || Value::list(Vec::new());
+    let files = case.files.iter().map(|(k, v)| (Str::from(k.as_str()), Value::bytes(v.as_bytes()))).collect();
+    let chart = Value::map([
+        ("APIVersion", text("v2")),
+        ("AppVersion", text("1.2.3")),
+        ("Condition", text("")),
+        ("Dependencies", empty()),
+        ("Deprecated", Value::Bool(false)),
+        ("IsRoot", Value::Bool(true)),
+        ("Name", text("vec")),
+        ("Type", text("application")),
+        ("Version", text("0.1.0")),
+    ]);
+    let release = Value::map([
+        ("Name", text("rel")),
+        ("Namespace", text("ns")),
+        ("IsUpgrade", Value::Bool(false)),
+        ("IsInstall", Value::Bool(true)),
+        ("Revision", Value::int(1)),
+        ("Service", text("Helm")),
+    ]);
+    let context = Map::new();
+    context.insert("Chart", chart);
+    context.insert("Release", release);
+    context.insert("Values", case.values.thaw_as(VALUES));
+    context.insert("Files", Value::Map(Map::from_entries(FILES, files)));
+    context.insert("Subcharts", Value::map::<Str>([]));
+    context
+}
+
+fn parse_error(file: &str, text: &str) -> String {
+    let tokens: Vec<&str> = text.split(": ").collect();
+    if tokens.len() == 1 {
+        return format!("parse error in ({file}): {text}");
+    }
+    format!("parse error at ({}): {}", tokens[1], tokens[tokens.len() - 1])
+}
+
+/// Helm v4's rewriting of execution errors: by shape of the text, level by level.
+fn exec_error(error: &Error) -> String {
+    let text = error.to_string();
+    if !chain(error).any(|e| matches!(e, Error::Exec(_))) {
+        return text;
+    }
+    let mut tokens = text.splitn(3, ": ");
+    let (_, Some(location), Some(rest)) = (tokens.next(), tokens.next(), tokens.next()) else {
+        return format!("execution error in (): {text}");
+    };
+    if let (Some(start), Some(end)) = (rest.find("HELM_ERR_START"), rest.rfind("HELM_ERR_END"))
+        && start + 14 <= end
+    {
+        return format!("execution error at ({location}): {}", &rest[start + 14..end]);
+    }
+    let mut levels: Vec<[String; 3]> = Vec::new();
+    for level in chain(error) {
+        match traceable(&level.to_string()) {
+            Some(trace) if levels.last() == Some(&trace) => {}
+            Some(trace) => levels.push(trace),
+            None => return text,
+        }
+    }
+    let mut out = String::new();
+    for [location, executed, message] in &levels {
+        if !location.is_empty() {
+            out += &format!("{location}\n  ");
+        }
+        if !executed.is_empty() {
+            out += &format!("{executed}\n    ");
+        }
+        if !message.is_empty() {
+            out += &format!("{message}\n");
+        }
+    }
+    out.trim().to_string()
+}
+
+fn chain(error: &Error) -> impl Iterator<Item = &Error> {
+    std::iter::successors(Some(error), |e| e.cause())
+}
+
+fn traceable(text: &str) -> Option<[String; 3]> {
+    let rest = text.strip_prefix("template: ")?;
+    let cut = |message: &str| message.split(" template:").next().unwrap_or_default().to_string();
+    if rest.starts_with("no template ") {
+        return Some([String::new(), String::new(), text.to_string()]);
+    }
+    if let Some((location, after)) = rest.split_once(": executing ") {
+        let (function, after) = after.strip_prefix('"')?.split_once('"')?;
+        let (node, message) = after.strip_prefix(" at <")?.split_once(">: ")?;
+        let executed = format!("executing \"{function}\" at <{node}>:");
+        return Some([location.to_string(), executed, cut(message)]);
+    }
+    let (location, message) = rest.rsplit_once(": ")?;
+    Some([location.to_string(), String::new(), cut(message)])
+}

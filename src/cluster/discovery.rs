@@ -1,0 +1,586 @@
+//! Which kinds a cluster has, in which versions, and whether they live in namespaces.
+//!
+//! Two requests (aggregated discovery), remembered per cluster and revalidated by ETag. Clusters with the same kinds
+//! share one copy. Nothing here is written to disk.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _};
+use http::StatusCode;
+use http::header::{ETAG, HeaderName, HeaderValue};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::error::{ApiError, Reason};
+use super::member::{Call, Member};
+use super::object::split_api_version;
+
+/// Aggregated discovery as kubectl asks for it, oldest form last.
+const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+    application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+/// Somebody else may install CRDs or upgrade the cluster: what templates are told is at most this old.
+const FRESH: Duration = Duration::from_secs(60);
+/// Group versions asked for at once from servers without aggregated discovery.
+const OLD_SERVER_CALLS: usize = 8;
+
+/// The kinds of a cluster.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kinds {
+    group_versions: Box<[Box<str>]>,
+    /// In the server's order: groups by priority, versions of a group by preference.
+    resources: Box<[Resource]>,
+    /// Kinds that only subresources have (`Scale`): Helm lists them too.
+    extra: Box<[(u16, Box<str>)]>,
+}
+
+/// One kind in one version.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resource {
+    group_version: u16,
+    /// The kind (`Deployment`).
+    pub kind: Box<str>,
+    /// Its name in paths (`deployments`).
+    pub plural: Box<str>,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+}
+
+/// `/version` of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct KubeVersion {
+    /// `v1.37.2`.
+    #[serde(rename = "gitVersion")]
+    pub git_version: String,
+    /// `1`.
+    pub major: String,
+    /// `37`.
+    pub minor: String,
+}
+
+/// What templates may ask about a cluster (`.Capabilities`).
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// The server's version.
+    pub kube_version: Arc<KubeVersion>,
+    /// The kinds it has.
+    pub kinds: Arc<Kinds>,
+}
+
+impl Capabilities {
+    /// `v1`, `apps/v1`, `apps/v1/Deployment` …: what Helm puts into `.Capabilities.APIVersions`.
+    pub fn api_versions(&self) -> Vec<String> {
+        self.kinds.api_versions()
+    }
+}
+
+impl Kinds {
+    /// Finds a kind in exactly this version.
+    pub fn find(&self, api_version: &str, kind: &str) -> Option<&Resource> {
+        self.resources.iter().find(|r| &*r.kind == kind && self.api_version(r) == api_version)
+    }
+
+    /// Finds a kind of a group in the version the server prefers.
+    pub fn preferred(&self, group: &str, kind: &str) -> Option<&Resource> {
+        self.resources.iter().find(|r| &*r.kind == kind && split_api_version(self.api_version(r)).0 == group)
+    }
+
+    /// The `group/version` of a resource.
+    pub fn api_version(&self, resource: &Resource) -> &str {
+        &self.group_versions[usize::from(resource.group_version)]
+    }
+
+    /// All resources, in the server's order.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter()
+    }
+
+    /// Group versions, then every kind with its group version, each once and in order of appearance.
+    pub fn api_versions(&self) -> Vec<String> {
+        let kinds = self.resources.iter().map(|r| (r.group_version, &r.kind));
+        let extra = self.extra.iter().map(|(group_version, kind)| (*group_version, kind));
+        let mut all: Vec<String> = self.group_versions.iter().map(|v| v.to_string()).collect();
+        all.extend(
+            kinds.chain(extra).map(|(v, kind)| format!("{}/{kind}", self.group_versions[usize::from(v)])),
+        );
+        let mut known = std::collections::HashSet::new();
+        all.retain(|entry| known.insert(entry.clone()));
+        all
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let Self { group_versions, resources, extra } = self;
+        let mut hash = Sha256::new();
+        for version in group_versions {
+            hash.update(version.as_bytes());
+            hash.update([0]);
+        }
+        for Resource { group_version, kind, plural, namespaced } in resources {
+            hash.update(group_version.to_le_bytes());
+            hash.update(kind.as_bytes());
+            hash.update([0]);
+            hash.update(plural.as_bytes());
+            hash.update([0, u8::from(*namespaced)]);
+        }
+        for (group_version, kind) in extra {
+            hash.update(group_version.to_le_bytes());
+            hash.update(kind.as_bytes());
+            hash.update([1]);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Kinds of all clusters, each set once.
+#[derive(Default)]
+pub(super) struct SharedKinds(Mutex<HashMap<[u8; 32], Weak<Kinds>>>);
+
+impl SharedKinds {
+    fn share(&self, kinds: Kinds) -> Arc<Kinds> {
+        let key = kinds.digest();
+        let mut all = self.0.lock().expect("a map's insert does not panic");
+        if let Some(found) = all.get(&key).and_then(Weak::upgrade) {
+            return found;
+        }
+        let kinds = Arc::new(kinds);
+        all.retain(|_, kept| kept.strong_count() > 0);
+        all.insert(key, Arc::downgrade(&kinds));
+        kinds
+    }
+}
+
+/// What is known about one cluster's kinds.
+pub(super) struct KindCache {
+    shared: Arc<SharedKinds>,
+    known: Mutex<Option<Known>>,
+    /// Held while asking, so that many callers ask once.
+    asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Known {
+    capabilities: Capabilities,
+    etags: [Option<Box<str>>; 2],
+    asked: Instant,
+    stale: bool,
+}
+
+impl KindCache {
+    pub(super) fn new(shared: Arc<SharedKinds>) -> Self {
+        Self { shared, known: Mutex::new(None), asking: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Forgets what is known: a CRD was applied or deleted.
+    pub(super) fn invalidate(&self) {
+        if let Some(known) = &mut *self.lock() {
+            known.stale = true;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
+        self.known.lock().expect("the lock is held for a clone or an assignment")
+    }
+
+    /// What is known, asking only if nothing is or a CRD came or went.
+    pub(super) async fn get(&self, member: &Member, headers: &Headers) -> Result<Capabilities, ApiError> {
+        let usable = |known: &Known| !known.stale;
+        self.get_if(member, headers, usable).await
+    }
+
+    /// What is known, at most a minute old.
+    pub(super) async fn fresh(&self, member: &Member, headers: &Headers) -> Result<Capabilities, ApiError> {
+        let usable = |known: &Known| !known.stale && known.asked.elapsed() < FRESH;
+        self.get_if(member, headers, usable).await
+    }
+
+    /// Asks again unless somebody did since `than` was handed out.
+    pub(super) async fn newer(
+        &self,
+        than: &Capabilities,
+        member: &Member,
+        headers: &Headers,
+    ) -> Result<Capabilities, ApiError> {
+        let began = Instant::now();
+        let usable = |known: &Known| {
+            !known.stale && (known.asked >= began || !Arc::ptr_eq(&known.capabilities.kinds, &than.kinds))
+        };
+        self.get_if(member, headers, usable).await
+    }
+
+    async fn get_if(
+        &self,
+        member: &Member,
+        headers: &Headers,
+        usable: impl Fn(&Known) -> bool,
+    ) -> Result<Capabilities, ApiError> {
+        let hit =
+            |known: &Option<Known>| known.as_ref().filter(|k| usable(k)).map(|k| k.capabilities.clone());
+        if let Some(hit) = hit(&self.lock()) {
+            return Ok(hit);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(hit) = hit(&self.lock()) {
+            return Ok(hit);
+        }
+        let before = self.lock().clone();
+        // Cleared before asking: a CRD that comes while we ask makes it stale again.
+        if let Some(known) = &mut *self.lock() {
+            known.stale = false;
+        }
+        let asked = Instant::now();
+        match Box::pin(self.ask(before, asked, member, headers)).await {
+            Ok(known) => {
+                let capabilities = known.capabilities.clone();
+                let mut slot = self.lock();
+                let stale = slot.as_ref().is_some_and(|k| k.stale);
+                *slot = Some(Known { stale, ..known });
+                Ok(capabilities)
+            }
+            Err(error) => {
+                self.invalidate();
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        before: Option<Known>,
+        asked: Instant,
+        member: &Member,
+        headers: &Headers,
+    ) -> Result<Known, ApiError> {
+        let attempt = "discover the kinds";
+        let tags = before.as_ref().map(|k| k.etags.clone()).unwrap_or_default();
+        let get = |path: &str, tag: Option<Box<str>>| {
+            let path = path.to_owned();
+            async move {
+                let call = Call {
+                    accept: ACCEPT,
+                    headers,
+                    if_none_match: tag.as_deref(),
+                    ..Call::get(path, &attempt)
+                };
+                member.call(&call).await
+            }
+        };
+        let [core_tag, groups_tag] = tags.clone();
+        let version = async {
+            let call = Call { headers, ..Call::get("/version".to_owned(), &"read the version") };
+            let answer = member.call(&call).await?;
+            answer.json::<KubeVersion>().map_err(|reason| member.error(&"read the version", reason))
+        };
+        let (version, core, groups) =
+            tokio::try_join!(version, get("/api", core_tag), get("/apis", groups_tag))?;
+        let kube_version = match &before {
+            Some(known) if *known.capabilities.kube_version == version => {
+                known.capabilities.kube_version.clone()
+            }
+            _ => Arc::new(version),
+        };
+        if let Some(before) = &before
+            && core.status == StatusCode::NOT_MODIFIED
+            && groups.status == StatusCode::NOT_MODIFIED
+        {
+            let kinds = before.capabilities.kinds.clone();
+            let capabilities = Capabilities { kube_version, kinds };
+            return Ok(Known { capabilities, etags: tags, asked, stale: false });
+        }
+        // One of the two is new: the other is asked for again in full.
+        let core = if core.status == StatusCode::NOT_MODIFIED { get("/api", None).await? } else { core };
+        let groups =
+            if groups.status == StatusCode::NOT_MODIFIED { get("/apis", None).await? } else { groups };
+        let tag =
+            |answer: &Answer| answer.headers.get(ETAG).and_then(|t| t.to_str().ok()).map(Box::<str>::from);
+        let etags = [tag(&core), tag(&groups)];
+        let kinds = match (read_aggregated(&core), read_aggregated(&groups)) {
+            (Some(core), Some(groups)) => build(core.into_iter().chain(groups)),
+            _ => build(old_server(&core, &groups, member, headers).await?),
+        };
+        let capabilities = Capabilities { kube_version, kinds: self.shared.share(kinds) };
+        Ok(Known { capabilities, etags, asked, stale: false })
+    }
+}
+
+type Headers = [(HeaderName, HeaderValue)];
+
+/// One group version as the server told it.
+struct GroupVersion {
+    api_version: String,
+    resources: Vec<Listed>,
+}
+
+struct Listed {
+    kind: String,
+    plural: String,
+    namespaced: bool,
+    subresource_kinds: Vec<String>,
+}
+
+fn build(group_versions: impl IntoIterator<Item = GroupVersion>) -> Kinds {
+    let (mut versions, mut resources, mut extra) = (Vec::new(), Vec::new(), Vec::new());
+    for group_version in group_versions {
+        let Ok(index) = u16::try_from(versions.len()) else { break };
+        versions.push(group_version.api_version.into_boxed_str());
+        for listed in group_version.resources {
+            extra.extend(listed.subresource_kinds.into_iter().map(|kind| (index, kind.into_boxed_str())));
+            resources.push(Resource {
+                group_version: index,
+                kind: listed.kind.into_boxed_str(),
+                plural: listed.plural.into_boxed_str(),
+                namespaced: listed.namespaced,
+            });
+        }
+    }
+    extra.dedup();
+    Kinds {
+        group_versions: versions.into_boxed_slice(),
+        resources: resources.into_boxed_slice(),
+        extra: extra.into_boxed_slice(),
+    }
+}
+
+#[derive(Deserialize)]
+struct GroupList {
+    kind: String,
+    #[serde(default)]
+    items: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    metadata: GroupName,
+    #[serde(default)]
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize, Default)]
+struct GroupName {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+    #[serde(default)]
+    resources: Vec<ListedResource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedResource {
+    resource: String,
+    response_kind: Option<KindName>,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    subresources: Vec<Subresource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Subresource {
+    response_kind: Option<KindName>,
+}
+
+#[derive(Deserialize)]
+struct KindName {
+    #[serde(default)]
+    kind: String,
+}
+
+fn read_aggregated(answer: &Answer) -> Option<Vec<GroupVersion>> {
+    let list: GroupList = answer.json().ok().filter(|l: &GroupList| l.kind == "APIGroupDiscoveryList")?;
+    let mut all = Vec::new();
+    for Group { metadata: GroupName { name: group }, versions } in list.items {
+        for version in versions {
+            let api_version = join(&group, &version.version);
+            let resources = version.resources.into_iter().filter_map(|resource| {
+                let kind = resource.response_kind.map(|k| k.kind).filter(|k| !k.is_empty())?;
+                let subresources = resource.subresources.into_iter().filter_map(|s| s.response_kind);
+                Some(Listed {
+                    subresource_kinds: subresources
+                        .map(|k| k.kind)
+                        .filter(|k| !k.is_empty() && *k != kind)
+                        .collect(),
+                    kind,
+                    plural: resource.resource,
+                    namespaced: resource.scope == "Namespaced",
+                })
+            });
+            all.push(GroupVersion { api_version, resources: resources.collect() });
+        }
+    }
+    Some(all)
+}
+
+fn join(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+#[derive(Deserialize)]
+struct OldVersions {
+    #[serde(default)]
+    versions: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct OldGroups {
+    #[serde(default)]
+    groups: Vec<OldGroup>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OldGroup {
+    #[serde(default)]
+    versions: Vec<OldVersion>,
+    preferred_version: Option<OldVersion>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+struct OldVersion {
+    group_version: String,
+}
+
+#[derive(Deserialize)]
+struct OldResources {
+    #[serde(default)]
+    resources: Vec<OldResource>,
+}
+
+#[derive(Deserialize)]
+struct OldResource {
+    name: String,
+    #[serde(default)]
+    namespaced: bool,
+    kind: String,
+}
+
+/// Servers before 1.26: one request per group version. A group whose server is down is left out, as kubectl does.
+async fn old_server(
+    core: &Answer,
+    groups: &Answer,
+    member: &Member,
+    headers: &Headers,
+) -> Result<Vec<GroupVersion>, ApiError> {
+    let attempt = "discover the kinds";
+    let malformed = |reason: Reason| member.error(&attempt, reason);
+    let core: OldVersions = core.json().map_err(malformed)?;
+    let groups: OldGroups = groups.json().map_err(malformed)?;
+    let mut paths: Vec<(String, String)> =
+        core.versions.into_iter().map(|v| (format!("/api/{v}"), v)).collect();
+    for mut group in groups.groups {
+        let preferred = group.preferred_version.take();
+        group.versions.sort_by_key(|v| Some(v) != preferred.as_ref());
+        paths.extend(
+            group.versions.into_iter().map(|v| (format!("/apis/{}", v.group_version), v.group_version)),
+        );
+    }
+    let asked = stream::iter(paths).map(|(path, api_version)| async move {
+        let call = Call { headers, ..Call::get(path, &attempt) };
+        let answer = match member.call(&call).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_about_the_cluster() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let list: OldResources = answer.json().map_err(|reason| member.error(&attempt, reason))?;
+        let (subresources, own): (Vec<_>, Vec<_>) =
+            list.resources.into_iter().partition(|r| r.name.contains('/'));
+        let of = |plural: &str, kind: &str| {
+            let prefix = format!("{plural}/");
+            subresources
+                .iter()
+                .filter(|s| s.name.starts_with(&prefix) && s.kind != kind)
+                .map(|s| s.kind.clone())
+                .collect()
+        };
+        let resources = own.into_iter().map(|r| Listed {
+            subresource_kinds: of(&r.name, &r.kind),
+            kind: r.kind,
+            plural: r.name,
+            namespaced: r.namespaced,
+        });
+        Ok(Some(GroupVersion { api_version, resources: resources.collect() }))
+    });
+    let all: Vec<_> = asked.buffered(OLD_SERVER_CALLS).collect().await;
+    all.into_iter().filter_map(Result::transpose).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(body: serde_json::Value) -> Answer {
+        Answer { status: StatusCode::OK, headers: Default::default(), body: body.to_string().into() }
+    }
+
+    fn kinds() -> Kinds {
+        let core = json!({"kind": "APIGroupDiscoveryList", "items": [{"metadata": {}, "versions": [
+            {"version": "v1", "resources": [
+                {"resource": "pods", "responseKind": {"kind": "Pod"}, "scope": "Namespaced",
+                 "subresources": [{"subresource": "eviction", "responseKind": {"kind": "Eviction"}}]},
+                {"resource": "namespaces", "responseKind": {"kind": "Namespace"}, "scope": "Cluster"},
+            ]},
+        ]}]});
+        let groups = json!({"kind": "APIGroupDiscoveryList", "items": [
+            {"metadata": {"name": "autoscaling"}, "versions": [
+                {"version": "v2", "resources": [
+                    {"resource": "horizontalpodautoscalers", "responseKind": {"kind": "HorizontalPodAutoscaler"}, "scope": "Namespaced"}]},
+                {"version": "v1", "resources": [
+                    {"resource": "horizontalpodautoscalers", "responseKind": {"kind": "HorizontalPodAutoscaler"}, "scope": "Namespaced"}]},
+            ]},
+            {"metadata": {"name": "stale.example"}, "versions": [{"version": "v1", "freshness": "Stale"}]},
+        ]});
+        let read = |body| read_aggregated(&answer(body)).unwrap();
+        build(read(core).into_iter().chain(read(groups)))
+    }
+
+    #[test]
+    fn aggregated_discovery_is_read() {
+        let kinds = kinds();
+        let pod = kinds.find("v1", "Pod").unwrap();
+        assert_eq!((&*pod.plural, pod.namespaced), ("pods", true));
+        assert!(!kinds.find("v1", "Namespace").unwrap().namespaced);
+        assert!(kinds.find("v2", "Pod").is_none());
+        let autoscaler = kinds.preferred("autoscaling", "HorizontalPodAutoscaler").unwrap();
+        assert_eq!(kinds.api_version(autoscaler), "autoscaling/v2");
+        assert_eq!(
+            kinds.api_versions(),
+            [
+                "v1",
+                "autoscaling/v2",
+                "autoscaling/v1",
+                "stale.example/v1",
+                "v1/Pod",
+                "v1/Namespace",
+                "autoscaling/v2/HorizontalPodAutoscaler",
+                "autoscaling/v1/HorizontalPodAutoscaler",
+                "v1/Eviction",
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_kinds_of_two_clusters_are_one_copy() {
+        let shared = SharedKinds::default();
+        let (one, two) = (shared.share(kinds()), shared.share(kinds()));
+        assert!(Arc::ptr_eq(&one, &two));
+        drop((one, two));
+        shared.share(build([]));
+        assert_eq!(shared.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_old_list_is_no_aggregated_one() {
+        assert!(read_aggregated(&answer(json!({"kind": "APIGroupList", "groups": []}))).is_none());
+    }
+}

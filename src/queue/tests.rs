@@ -1,0 +1,1 @@
+//! The store as the other rooms see it.

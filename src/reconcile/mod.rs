@@ -1,0 +1,25 @@
+//! The story of each kind: what a job does to an object, from reading its spec to writing its status.
+//!
+//! The only room that knows a whole story; it composes the rooms below and alone writes statuses and emits events. No
+//! HTTP, no SQL, no YAML here. A job may run twice without harm: everything is compared with what is there first.
+
+mod alert;
+mod chart;
+mod context;
+mod dependents;
+mod git_repository;
+mod helm_chart;
+mod helm_release;
+mod kubeconfig;
+mod outbox;
+mod receiver;
+mod secrets;
+mod sweep;
+mod unsupported;
+mod values_from;
+mod worker;
+
+pub use context::{Reconciler, ReconcilerParts, ReconcilerSettings};
+pub use outbox::send_messages;
+pub use sweep::follow_changes;
+pub use worker::work;
