@@ -71,6 +71,7 @@ impl HttpClients {
             authorization,
             addresses: self.addresses,
             proxied: proxy.is_some(),
+            redirected: false,
         })
     }
 
@@ -204,6 +205,7 @@ pub(crate) struct HttpRemote {
     authorization: Option<HeaderValue>,
     addresses: AddressPolicy,
     proxied: bool,
+    redirected: bool,
 }
 
 impl HttpRemote {
@@ -254,6 +256,10 @@ impl HttpRemote {
         check(response)
     }
 
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.redirected
+    }
+
     fn at(&self, end: &str) -> Url {
         let mut url = self.base.clone();
         let path = format!("{}/{end}", url.path().trim_end_matches('/'));
@@ -301,6 +307,7 @@ impl HttpRemote {
         base.set_path(path);
         base.set_query(None);
         self.base = base;
+        self.redirected = true;
         Ok(())
     }
 }
