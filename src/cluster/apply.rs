@@ -232,10 +232,10 @@ impl Cluster {
         }
         for group in order::to_apply(objects, &options.order) {
             let stop = AtomicBool::new(false);
-            let members = group.members.iter().map(|index| {
+            let members = group.members.iter().copied().map(|index| {
                 let stop = &stop;
                 Box::pin(async move {
-                    let object = &objects[*index];
+                    let object = &objects[index];
                     if stop.load(Ordering::Relaxed) {
                         return None;
                     }
@@ -246,7 +246,7 @@ impl Cluster {
                     {
                         stop.store(true, Ordering::Relaxed);
                     }
-                    Some(Outcome { index: *index, object: object.id.clone(), result })
+                    Some(Outcome { index, object: object.id.clone(), result })
                 })
             });
             let mut running = stream::iter(members).buffer_unordered(options.concurrency.max(1));

@@ -7,7 +7,9 @@ use flux_api::{GitRepository, HelmChartSpec, HelmChartTemplateSpec, ReconcileStr
 use super::context::{Run, at};
 use crate::model::Kind;
 use crate::queue::StepOutcome;
-use crate::render::chart::{BuiltChart, ChartBuildError, ChartContent, ChartRequest, build, version_metadata};
+use crate::render::chart::{
+    BuiltChart, ChartBuildError, ChartContent, ChartRequest, build, version_metadata,
+};
 
 /// The part of a HelmChart's spec that decides what is built.
 pub(super) struct ChartRef<'a> {
@@ -153,7 +155,9 @@ pub(super) async fn build_chart(
         None => match repository.read_file(path).await.map_err(fail)? {
             Some(bytes) => ChartContent::Archive(Arc::from(bytes)),
             None => {
-                return Err(ChartBuildError::reference(format!("stat /{path}: no such file or directory")).into());
+                return Err(
+                    ChartBuildError::reference(format!("stat /{path}: no such file or directory")).into()
+                );
             }
         },
     };

@@ -78,7 +78,10 @@ fn check(run: &Run<'_>, receiver: &Receiver) -> Result<String, Refusal> {
     if token.is_empty() {
         return Err((
             "TokenNotFound",
-            format!("invalid 'token' secret data: required fields: the secret `{namespace}/{}` has no key `token` with data", reference.name),
+            format!(
+                "invalid 'token' secret data: required fields: the secret `{namespace}/{}` has no key `token` with data",
+                reference.name
+            ),
             false,
         ));
     }

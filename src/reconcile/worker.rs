@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flux_api::FluxObject;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,11 @@ const GRACE: Duration = Duration::from_secs(8);
 ///
 /// # Errors
 /// When the store fails in a way that will not pass.
-pub async fn work(reconciler: Reconciler, concurrent: usize, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn work(
+    reconciler: Reconciler,
+    concurrent: usize,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let inner = reconciler.inner;
     let worker = format!("worker-{}", uuid::Uuid::new_v4().simple());
     let mut running: JoinSet<()> = JoinSet::new();
@@ -91,9 +96,9 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
                         cancel.cancel();
                     }
                 }
-                changed = superseded.wait_for(|newer| *newer), if !cancel.is_cancelled() => {
+                changed = superseded.changed(), if !cancel.is_cancelled() => {
                     // Waits end at the next safe point; what was applied stays applied.
-                    if changed.is_ok() {
+                    if changed.is_err() || *superseded.borrow() {
                         cancel.cancel();
                     }
                 }
@@ -113,7 +118,16 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     }
 }
 
-async fn reconcile(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) -> JobResult {
+/// Boxed: a job's future is large, and lives as long as its cluster takes.
+fn reconcile<'a>(
+    inner: &'a Inner,
+    job: &'a LeasedJob,
+    cancel: CancellationToken,
+) -> BoxFuture<'a, JobResult> {
+    run_story(inner, job, cancel).boxed()
+}
+
+async fn run_story(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) -> JobResult {
     let mut run = Run::new(inner, job, cancel);
     let object = inner.objects.get(&job.object);
     let done = match &object {
