@@ -3,10 +3,10 @@
 use super::{Case, Outcome};
 use gotemplate::sprig::Surroundings;
 use gotemplate::sprig::time::{Time, Zone};
-use gotemplate::types::{ANY, BYTES, BYTES_MAP, LIST, MAP, STRING, STRINGS};
+use gotemplate::types::{ANY, BOOL, BYTES, BYTES_MAP, LIST, MAP, STRING, STRING_MAP, STRINGS};
 use gotemplate::{
-    Ctx, Error, Execute, Func, FuncMap, GoType, Limits, List, Map, Method, MissingKey, Parsed, Renderer,
-    Reply, Str, Target, TemplateSet, TypeDesc, Value, json,
+    Ctx, Error, Execute, Func, FuncMap, GoType, Host, Kind, Limits, List, Map, Method, MissingKey, Parsed,
+    Renderer, Reply, Str, Target, TemplateSet, TypeDesc, Value, json,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -26,6 +26,81 @@ const FILES: GoType = {
     static DESC: TypeDesc = TypeDesc::named("engine.files", BYTES_MAP, &METHODS);
     GoType(&DESC)
 };
+
+/// A struct of the engine's, known by its fields.
+struct Struct {
+    ty: GoType,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Host for Struct {
+    fn go_type(&self) -> GoType {
+        self.ty
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields.clone()
+    }
+
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = self.fields.clone();
+        if self.ty.method(b"String").is_some() {
+            fields.insert(1, ("normalizedVersion", fields[0].1.clone()));
+        }
+        fields
+    }
+
+    fn pointer_string(&self) -> Option<Str> {
+        self.ty.method(b"String")?;
+        self.field(b"Version")?.as_str().cloned()
+    }
+
+    fn equal(&self, _: &dyn Host) -> Option<bool> {
+        Some(false)
+    }
+}
+
+fn version_text(_: &mut Ctx, version: &Value, _: &[Value]) -> Result<Value, Error> {
+    Ok(version.as_host::<Struct>().and_then(Host::pointer_string).map(Value::Str).unwrap_or_default())
+}
+
+fn has(_: &mut Ctx, versions: &Value, args: &[Value]) -> Result<Value, Error> {
+    let wanted = args[0].as_str();
+    Ok(Value::Bool(versions.as_list().unwrap().iter().any(|v| v.as_str() == wanted)))
+}
+
+fn capabilities() -> Value {
+    static VERSION_METHODS: [Method; 2] = [
+        Method { name: "String", params: &[], variadic: false, result: STRING, call: version_text },
+        Method { name: "GitVersion", params: &[], variadic: false, result: STRING, call: version_text },
+    ];
+    static VERSION: TypeDesc = TypeDesc::host("common.KubeVersion", Kind::Struct, &VERSION_METHODS);
+    static HELM: TypeDesc = TypeDesc::host("version.BuildInfo", Kind::Struct, &[]);
+    static SET_METHODS: [Method; 1] =
+        [Method { name: "Has", params: &[STRING], variadic: false, result: BOOL, call: has }];
+    static SET: TypeDesc = TypeDesc::named("common.VersionSet", STRINGS, &SET_METHODS);
+    static ALL: TypeDesc = TypeDesc::host("*common.Capabilities", Kind::Pointer, &[]);
+    let structure = |ty, fields| Value::host(Struct { ty: GoType(ty), fields });
+    let version = structure(
+        &VERSION,
+        vec![("Version", "v1.33.0".into()), ("Major", "1".into()), ("Minor", "33".into())],
+    );
+    let helm = structure(
+        &HELM,
+        vec![
+            ("Version", "v4.3.1".into()),
+            ("GitCommit", "c0d08d0d6d9424d4a14febb5e8a3e51b0dd00dff".into()),
+            ("GitTreeState", "clean".into()),
+            ("GoVersion", "go1.27.2".into()),
+            ("KubeClientVersion", "v1.37".into()),
+        ],
+    );
+    let versions = List::new(GoType(&SET), vec!["v1".into(), "apps/v1".into()]);
+    structure(
+        &ALL,
+        vec![("KubeVersion", version), ("APIVersions", Value::List(versions)), ("HelmVersion", helm)],
+    )
+}
 
 fn bytes_of(files: &Value, args: &[Value]) -> Vec<u8> {
     let found = files.as_map().and_then(|files| files.get(args[0].as_str().unwrap()));
@@ -121,6 +196,7 @@ fn functions() -> &'static FuncMap {
         funcs.extend(gotemplate::sprig::functions());
         funcs.extend(gotemplate::sprig::duration_functions());
         funcs
+            .insert(Func::new("getHostByName", &[STRING], STRING, |_, _| Ok(Value::str(""))))
             .insert(Func::new("toJson", &[ANY], STRING, to_json))
             .insert(Func::new("mustToJson", &[ANY], STRING, must_to_json))
             .insert(Func::new("fromJson", &[STRING], MAP, from_json))
@@ -184,7 +260,7 @@ fn remove_no_value(text: &[u8]) -> Vec<u8> {
 }
 
 /// Renders `templates/t.yaml` of the vector's chart.
-pub fn render(case: &Case) -> Outcome {
+pub(crate) fn render(case: &Case) -> Outcome {
     let name = "vec/templates/t.yaml";
     let mut texts = vec![(name.to_string(), case.template.clone())];
     texts.extend(case.templates.iter().map(|(k, v)| (format!("vec/templates/{k}"), v.clone())));
@@ -233,12 +309,21 @@ fn context(case: &Case) -> Map {
     let files = case.files.iter().map(|(k, v)| (Str::from(k.as_str()), Value::bytes(v.as_bytes()))).collect();
     let chart = Value::map([
         ("APIVersion", text("v2")),
+        ("Annotations", Value::Map(Map::nil(STRING_MAP))),
         ("AppVersion", text("1.2.3")),
         ("Condition", text("")),
         ("Dependencies", empty()),
         ("Deprecated", Value::Bool(false)),
+        ("Description", text("")),
+        ("Home", text("")),
+        ("Icon", text("")),
         ("IsRoot", Value::Bool(true)),
+        ("Keywords", Value::zero(STRINGS)),
+        ("KubeVersion", text("")),
+        ("Maintainers", empty()),
         ("Name", text("vec")),
+        ("Sources", Value::zero(STRINGS)),
+        ("Tags", text("")),
         ("Type", text("application")),
         ("Version", text("0.1.0")),
     ]);
@@ -250,7 +335,8 @@ fn context(case: &Case) -> Map {
         ("Revision", Value::int(1)),
         ("Service", text("Helm")),
     ]);
-    let context = Map::new();
+    let context = Map::with_type(VALUES);
+    context.insert("Capabilities", capabilities());
     context.insert("Chart", chart);
     context.insert("Release", release);
     context.insert("Values", case.values.thaw_as(VALUES));
