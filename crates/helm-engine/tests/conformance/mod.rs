@@ -131,7 +131,10 @@ pub fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
 fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
-        Err(format!("PANIC: {}", text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned())).unwrap_or_default()))
+        Err(format!(
+            "PANIC: {}",
+            text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned())).unwrap_or_default()
+        ))
     })
 }
 
@@ -184,7 +187,8 @@ fn compare_case(corpus: &Path, case: &Value, found: Result<String, String>) -> O
         (None, Ok(_)) => Some(format!("renders here; helm: {}", case["error"])),
         (None, Err(found)) => {
             let expected = case["error"].as_str().unwrap_or_default();
-            (found.trim_end_matches('\n') != expected).then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
+            (found.trim_end_matches('\n') != expected)
+                .then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
         }
     }
 }
