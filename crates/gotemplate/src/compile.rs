@@ -460,15 +460,21 @@ impl Compiler<'_> {
             return self.short_circuit(builtin == Builtin::Or, args, piped);
         }
         let param = |i: usize| params[i.min(params.len() - 1)];
+        let is_call = matches!(func.body, FuncBody::Builtin(Builtin::Call));
+        if is_call {
+            // The name of what is called, for error messages; empty if it comes through the pipeline.
+            let callee = args.first().map_or(Str::EMPTY, |arg| self.nodes.print(*arg).into());
+            self.constant(Const::Str(callee));
+        }
         for (i, arg) in args.iter().enumerate() {
             self.argument(*arg, Param::Known(param(i)));
         }
         if piped {
             let ty = self.type_id(param(given - 1));
-            self.emit(Op::ValidateFinal { ty, above: args.len() as u16 });
+            self.emit(Op::ValidateFinal { ty, above: args.len() as u16 + u16::from(is_call) });
         }
         let func = self.func_id(name, func);
-        self.emit(Op::Call { func, args: given as u16, piped, node });
+        self.emit(Op::Call { func, args: given as u16 + u16::from(is_call), piped, node });
     }
 
     fn func_id(&mut self, name: &str, func: Arc<Func>) -> u32 {

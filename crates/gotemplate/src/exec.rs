@@ -6,6 +6,8 @@
 mod call;
 mod eval;
 mod range;
+#[cfg(test)]
+mod tests;
 
 use crate::code::{Op, Template, Unit};
 use crate::func::AfterFn;

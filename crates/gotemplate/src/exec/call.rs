@@ -5,7 +5,7 @@ use crate::code::Unit;
 use crate::func::Target;
 use crate::parse::NodeId;
 use crate::set::MissingKey;
-use crate::{Error, Execute, FuncBody, GoType, Limit, Reply, Str, Value, builtins, gofmt};
+use crate::{Error, Execute, FuncBody, GoType, Kind, Limit, Method, Reply, Str, Value, builtins, gofmt};
 
 impl Renderer {
     /// Calls a function with the topmost `count` values; with `piped` the lowest is the last argument.
@@ -139,21 +139,30 @@ impl Renderer {
                 _ => self.no_field(&receiver, name),
             });
         };
-        let given = count;
+        self.check_method(method, count, piped)?;
+        self.methods.push(MethodCall { method, receiver: receiver.value });
+        Ok(true)
+    }
+
+    /// Whether the method can be called with that many arguments.
+    pub(super) fn check_method(&self, method: &Method, given: usize, piped: bool) -> Result<(), Error> {
+        let name = method.name;
         let params = method.params.len();
         if method.variadic {
             let fixed = params - 1;
             if given < fixed {
                 let got = given - usize::from(piped);
-                return Err(
-                    self.error(format!("wrong number of args for {name}: want at least {fixed} got {got}"))
-                );
+                let text = format!("wrong number of args for {name}: want at least {fixed} got {got}");
+                return Err(self.error(text));
             }
         } else if given != params {
             return Err(self.error(format!("wrong number of args for {name}: want {params} got {given}")));
         }
-        self.methods.push(MethodCall { method, receiver: receiver.value });
-        Ok(true)
+        if method.result.kind() == Kind::Invalid {
+            let reason = method.result.name();
+            return Err(self.error(format!("invalid function signature for {name}: {reason}")));
+        }
+        Ok(())
     }
 
     pub(super) fn method_param(&self, index: usize) -> GoType {

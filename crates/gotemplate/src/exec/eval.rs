@@ -51,16 +51,7 @@ impl Renderer {
             return self.field_of_nothing(name);
         }
         if let Some(method) = receiver.value.go_type().and_then(|ty| ty.method(name)) {
-            let fixed = method.params.len();
-            if method.variadic && fixed > 1 {
-                let want = fixed - 1;
-                return Err(
-                    self.error(format!("wrong number of args for {name}: want at least {want} got 0"))
-                );
-            }
-            if !method.variadic && fixed != 0 {
-                return Err(self.error(format!("wrong number of args for {name}: want {fixed} got 0")));
-            }
+            self.check_method(method, 0, false)?;
             return match (method.call)(&mut self.ctx, &receiver.value, &[]) {
                 Ok(value) => Ok(Slot { value, interface: method.result.is_any() }),
                 Err(error) => Err(self.method_error(method.name, error)),

@@ -65,6 +65,7 @@ pub fn append(out: &mut Vec<u8>, value: &Value, bounds: Bounds) -> Result<(), Li
             let room = bounds.bytes.saturating_add(out.len() as u64);
             let mut printer = Printer::new(std::mem::take(out), Bounds { bytes: room, ..bounds });
             printer.indirect = true;
+            printer.addressed = true;
             printer.print_arg(value, 'v');
             *out = printer.finish()?;
         }

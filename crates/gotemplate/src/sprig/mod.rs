@@ -18,6 +18,7 @@ mod durations;
 mod encodings;
 mod equal;
 mod ip;
+mod jsons;
 mod lists;
 mod merge;
 mod numbers;
@@ -33,6 +34,7 @@ mod url;
 mod urls;
 
 use crate::Func;
+pub(crate) use encodings::base64_encode;
 pub use surroundings::{FillRandom, Surroundings};
 
 /// The functions of sprig.
@@ -50,6 +52,7 @@ pub fn functions() -> impl Iterator<Item = Func> {
         regexps::FUNCTIONS,
         encodings::FUNCTIONS,
         urls::FUNCTIONS,
+        jsons::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
