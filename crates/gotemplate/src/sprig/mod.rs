@@ -66,3 +66,16 @@ pub fn functions() -> impl Iterator<Item = Func> {
 pub fn duration_functions() -> impl Iterator<Item = Func> {
     durations::FUNCTIONS.iter().cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn all_of_sprig_but_the_environment_is_here() {
+        let names: Vec<_> = super::functions().map(|func| func.name).collect();
+        let unique: HashSet<_> = names.iter().collect();
+        // sprig v3.3.0 has 209 functions; Helm takes `env` and `expandenv` out.
+        assert_eq!((names.len(), unique.len()), (207, 207));
+    }
+}
