@@ -10,6 +10,7 @@ pub mod time;
 mod args;
 mod case;
 mod cast;
+mod crypto;
 mod dates;
 mod decimal;
 mod defaults;
@@ -53,6 +54,7 @@ pub fn functions() -> impl Iterator<Item = Func> {
         encodings::FUNCTIONS,
         urls::FUNCTIONS,
         jsons::FUNCTIONS,
+        crypto::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
@@ -63,4 +65,17 @@ pub fn functions() -> impl Iterator<Item = Func> {
 /// Helm has them since 4.3.
 pub fn duration_functions() -> impl Iterator<Item = Func> {
     durations::FUNCTIONS.iter().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn all_of_sprig_but_the_environment_is_here() {
+        let names: Vec<_> = super::functions().map(|func| func.name).collect();
+        let unique: HashSet<_> = names.iter().collect();
+        // sprig v3.3.0 has 209 functions; Helm takes `env` and `expandenv` out.
+        assert_eq!((names.len(), unique.len()), (207, 207));
+    }
 }

@@ -66,11 +66,14 @@ pub(super) const FUNCTIONS: &[Func] = &[
 /// Patterns a render keeps compiled; beyond that many it starts over.
 const CACHE_SIZE: usize = 256;
 
+/// A pattern, or why it is malformed.
+type Compiled = Result<Rc<GoRegex>, Rc<SyntaxError>>;
+
 /// The patterns compiled in this render: charts use few, again and again.
 #[derive(Default)]
-struct Cache(RefCell<HashMap<Str, Result<Rc<GoRegex>, Rc<SyntaxError>>>>);
+struct Cache(RefCell<HashMap<Str, Compiled>>);
 
-fn compile(ctx: &mut Ctx, pattern: &Str) -> Result<Result<Rc<GoRegex>, Rc<SyntaxError>>, Error> {
+fn compile(ctx: &mut Ctx, pattern: &Str) -> Result<Compiled, Error> {
     let cache = match ctx.extension::<Cache>() {
         Some(cache) => cache,
         None => {
