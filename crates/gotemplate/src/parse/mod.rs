@@ -363,11 +363,15 @@ impl<'a> Parser<'a> {
         let pipe = self.pipeline(context, Token::RightDelim)?;
         let outer = std::mem::replace(&mut self.tree, Tree::new());
         let (list, end) = self.item_list()?;
-        if !matches!(self.nodes.kind(end), Kind::End) {
+        let ended = matches!(self.nodes.kind(end), Kind::End);
+        if ended {
+            self.add(name.clone(), list)?;
+        }
+        self.tree = outer;
+        if !ended {
+            // Go blames the line the outer template has got to.
             return self.error(format!("unexpected {} in {context}", self.nodes.print(end)));
         }
-        self.add(name.clone(), list)?;
-        self.tree = outer;
         Ok(self.nodes.add(item.pos, Kind::Template { name, pipe: Some(pipe) }))
     }
 
