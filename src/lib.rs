@@ -4,6 +4,7 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
+pub mod app;
 pub mod cluster;
 pub mod demo;
 pub mod model;

@@ -10,6 +10,7 @@ pub mod time;
 mod args;
 mod case;
 mod cast;
+mod crypto;
 mod dates;
 mod decimal;
 mod defaults;
@@ -53,6 +54,7 @@ pub fn functions() -> impl Iterator<Item = Func> {
         encodings::FUNCTIONS,
         urls::FUNCTIONS,
         jsons::FUNCTIONS,
+        crypto::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

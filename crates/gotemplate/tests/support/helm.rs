@@ -1,6 +1,8 @@
 //! Helm's engine as far as the vectors need it.
 
 use super::{Case, Outcome};
+use gotemplate::sprig::Surroundings;
+use gotemplate::sprig::time::{Time, Zone};
 use gotemplate::types::{ANY, BOOL, BYTES, BYTES_MAP, LIST, MAP, STRING, STRING_MAP, STRINGS};
 use gotemplate::{
     Ctx, Error, Execute, Func, FuncMap, GoType, Host, Kind, Limits, List, Map, Method, MissingKey, Parsed,
@@ -272,6 +274,15 @@ pub(crate) fn render(case: &Case) -> Outcome {
     }
     let set = Arc::new(set);
     let mut ctx = Ctx::new(Limits::default());
+    // A fixed clock, and bytes that are random enough to satisfy the functions.
+    let mut seed = 1u64;
+    let fill = move |buffer: &mut [u8]| {
+        for byte in buffer {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (seed >> 56) as u8;
+        }
+    };
+    ctx.set_extension(Surroundings::new(|| Time::from_unix(1_790_000_000, 0, Zone::Utc), fill));
     ctx.set_extension(State { included: RefCell::default(), parsed: RefCell::default() });
     let mut renderer = Renderer::new(ctx);
     let context = context(case);

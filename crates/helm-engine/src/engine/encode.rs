@@ -1,166 +1,73 @@
 //! Template values as YAML and JSON, and documents as template values, the way Helm's functions do it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 
-use gotemplate::types::MAP;
-use gotemplate::{List, Map, Str, Value};
-use goyaml::{Build, Number, Sink, Tree, YamlWriter};
+use gotemplate::types::{LIST, MAP};
+use gotemplate::{Ctx, Error, List, Map, Str, Value, json};
+use goyaml::{Build, Number, Sink, YamlWriter};
 
-/// How deep `encoding/json` follows values before it looks for cycles.
-const MAX_DEPTH: usize = 1000;
-
-/// A value on its way to JSON or, through JSON, to YAML.
-struct Encoded<'a> {
-    value: &'a Value,
-    /// Struct fields keep their order in JSON; YAML sorts them.
-    sorted: bool,
-    depth: usize,
-    problem: &'a RefCell<Option<String>>,
-}
-
-impl Encoded<'_> {
-    fn child<S: Sink>(&self, value: &Value, sink: &mut S) {
-        let child = Encoded { value, sorted: self.sorted, depth: self.depth + 1, problem: self.problem };
-        child.walk(sink);
-    }
-
-    fn fail(&self, text: String) {
-        self.problem.borrow_mut().get_or_insert(text);
-    }
-
-    fn entries<S: Sink, K: AsRef<str>>(&self, entries: &[(K, Value)], sort: bool, sink: &mut S) {
-        let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_ref()).collect();
-        if sort {
-            sink.sort_keys(&mut keys);
-        }
-        sink.begin_object(keys.len());
-        for key in keys {
-            sink.key(key);
-            if let Some((_, value)) = entries.iter().find(|(name, _)| name.as_ref() == key) {
-                self.child(value, sink);
-            }
-        }
-        sink.end_object();
-    }
-}
-
-impl Tree for Encoded<'_> {
-    fn walk<S: Sink>(&self, sink: &mut S) {
-        if self.depth > MAX_DEPTH {
-            self.fail(format!("json: unsupported value: encountered a cycle via {}", self.value.type_name()));
-            sink.null();
-            return;
-        }
-        match self.value {
-            Value::Nil | Value::Bytes(None) => sink.null(),
-            Value::Bool(b) => sink.bool(*b),
-            Value::Int(i, _) => sink.number(Number::Int(*i)),
-            Value::Uint(u, _) => sink.number(Number::Uint(*u)),
-            Value::Float(f) => sink.number(Number::Float(*f)),
-            Value::Str(s) => sink.string(&goyaml::json::go_utf8(s.as_bytes())),
-            Value::Bytes(Some(bytes)) => {
-                use base64::Engine as _;
-                sink.string(&base64::engine::general_purpose::STANDARD.encode(bytes));
-            }
-            Value::List(list) if list.is_nil() => sink.null(),
-            Value::List(list) => {
-                sink.begin_array(list.len());
-                for item in list.iter() {
-                    self.child(item, sink);
-                }
-                sink.end_array();
-            }
-            Value::Map(map) if map.is_nil() => sink.null(),
-            Value::Map(map) => {
-                let entries = map.entries();
-                let mut keys: Vec<Cow<'_, str>> =
-                    entries.iter().map(|(key, _)| goyaml::json::go_utf8(key.as_bytes())).collect();
-                let mut order: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-                sink.sort_keys(&mut order);
-                sink.begin_object(order.len());
-                if order.iter().zip(&keys).all(|(a, b)| *a == b.as_ref()) {
-                    for (key, (_, value)) in keys.drain(..).zip(&entries) {
-                        sink.key(&key);
-                        self.child(value, sink);
-                    }
-                } else {
-                    let mut by_key: Vec<(&str, &Value)> =
-                        keys.iter().map(AsRef::as_ref).zip(entries.iter().map(|(_, value)| value)).collect();
-                    by_key.sort_by_key(|(key, _)| *key);
-                    for key in order {
-                        sink.key(key);
-                        if let Ok(at) = by_key.binary_search_by_key(&key, |(key, _)| *key) {
-                            self.child(by_key[at].1, sink);
-                        }
-                    }
-                }
-                sink.end_object();
-            }
-            Value::Host(host) => {
-                if let Some(json) = host.json() {
-                    self.child(&json, sink);
-                } else if let Some(plain) = host.underlying() {
-                    self.child(&plain, sink);
-                } else {
-                    self.entries(&host.fields(), self.sorted, sink);
-                }
-            }
-            Value::Complex(..) | Value::Func(_) => {
-                self.fail(format!("json: unsupported type: {}", self.value.type_name()));
-                sink.null();
-            }
-        }
-    }
-}
-
-fn encoded<T>(
-    value: &Value,
-    sorted: bool,
-    write: impl FnOnce(&Encoded<'_>) -> goyaml::Result<T>,
-) -> Result<T, String> {
-    let problem = RefCell::new(None);
-    let written = write(&Encoded { value, sorted, depth: 0, problem: &problem });
-    match problem.into_inner() {
-        Some(problem) => Err(problem),
-        None => written.map_err(|error| error.to_string()),
+/// Refuses what JSON has no form for, and values that nest too deeply or hold themselves.
+fn check(ctx: &mut Ctx, value: &Value, depth: usize) -> Result<(), Error> {
+    ctx.check_nesting(depth)?;
+    ctx.work(1)?;
+    match value {
+        Value::List(list) => list.iter().try_for_each(|item| check(ctx, item, depth + 1)),
+        Value::Map(map) => map.values().iter().try_for_each(|value| check(ctx, value, depth + 1)),
+        Value::Host(host) => match host.json().or_else(|| host.underlying()) {
+            Some(shown) => check(ctx, &shown, depth + 1),
+            None => host.fields().iter().try_for_each(|(_, field)| check(ctx, field, depth + 1)),
+        },
+        Value::Func(_) | Value::Complex(..) => Err(Error::msg(format!(
+            "error marshaling into JSON: json: unsupported type: {}",
+            value.type_name()
+        ))),
+        _ => Ok(()),
     }
 }
 
 /// `yaml.Marshal`, newline and all.
-pub(super) fn to_yaml(value: &Value) -> Result<String, String> {
-    encoded(value, true, |tree| goyaml::to_yaml(tree))
+pub(super) fn to_yaml(ctx: &mut Ctx, value: &Value) -> Result<String, Error> {
+    check(ctx, value, 0)?;
+    let text = goyaml::to_yaml(value).map_err(|error| {
+        let json = if error.kind() == goyaml::ErrorKind::Json { "error marshaling into JSON: " } else { "" };
+        Error::msg(format!("{json}{error}"))
+    })?;
+    ctx.charge(text.len())?;
+    Ok(text)
 }
 
-/// Helm's `toYaml`: without the newline at the end, empty if it cannot be done.
-pub(super) fn to_yaml_trimmed(value: &Value) -> String {
-    let mut text = to_yaml(value).unwrap_or_default();
+/// Helm's `mustToYaml`: without the newline at the end.
+pub(super) fn to_yaml_trimmed(ctx: &mut Ctx, value: &Value) -> Result<String, Error> {
+    let mut text = to_yaml(ctx, value)?;
     if text.ends_with('\n') {
         text.pop();
     }
-    text
+    Ok(text)
 }
 
-/// `json.Marshal`
-pub(super) fn to_json(value: &Value) -> Result<String, String> {
-    encoded(value, false, |tree| goyaml::to_json(tree))
+/// Nothing where something cannot be written; limits stay errors.
+pub(super) fn or_empty(written: Result<String, Error>) -> Result<String, Error> {
+    match written {
+        Err(error) if error.limit().is_none() => Ok(String::new()),
+        written => written,
+    }
 }
 
 /// Helm's `toYamlPretty`: go-yaml v3 itself, not by way of JSON.
-pub(super) fn to_yaml_pretty(value: &Value) -> Option<String> {
+pub(super) fn to_yaml_pretty(ctx: &mut Ctx, value: &Value) -> Result<String, Error> {
     let mut writer = YamlWriter::pretty(2);
-    pretty(value, 0, &mut writer)?;
-    let mut text = writer.finish().ok()?;
+    pretty(ctx, value, 0, &mut writer)?;
+    let mut text = writer.finish().unwrap_or_default();
     if text.ends_with('\n') {
         text.pop();
     }
-    Some(text)
+    ctx.charge(text.len())?;
+    Ok(text)
 }
 
-fn pretty(value: &Value, depth: usize, writer: &mut YamlWriter) -> Option<()> {
-    if depth > MAX_DEPTH {
-        return None;
-    }
+fn pretty(ctx: &mut Ctx, value: &Value, depth: usize, writer: &mut YamlWriter) -> Result<(), Error> {
+    ctx.check_nesting(depth)?;
+    ctx.work(1)?;
     match value {
         Value::Nil => writer.null(),
         Value::Bool(b) => writer.bool(*b),
@@ -179,7 +86,7 @@ fn pretty(value: &Value, depth: usize, writer: &mut YamlWriter) -> Option<()> {
         Value::List(list) => {
             writer.begin_array(list.len());
             for item in list.iter() {
-                pretty(item, depth + 1, writer)?;
+                pretty(ctx, item, depth + 1, writer)?;
             }
             writer.end_array();
         }
@@ -192,7 +99,7 @@ fn pretty(value: &Value, depth: usize, writer: &mut YamlWriter) -> Option<()> {
             for key in order {
                 writer.key(key);
                 if let Some(at) = keys.iter().position(|name| name == key) {
-                    pretty(&entries[at].1, depth + 1, writer)?;
+                    pretty(ctx, &entries[at].1, depth + 1, writer)?;
                 }
             }
             writer.end_object();
@@ -201,20 +108,22 @@ fn pretty(value: &Value, depth: usize, writer: &mut YamlWriter) -> Option<()> {
             if let Some(text) = host.underlying().and(host.string()) {
                 writer.bytes(text.as_bytes());
             } else if let Some(json @ Value::Str(_)) = host.json() {
-                pretty(&json, depth + 1, writer)?;
+                pretty(ctx, &json, depth + 1, writer)?;
             } else {
                 let fields = host.fields();
                 writer.begin_object(fields.len());
                 for (name, value) in fields {
                     writer.key(&name.to_lowercase());
-                    pretty(&value, depth + 1, writer)?;
+                    pretty(ctx, &value, depth + 1, writer)?;
                 }
                 writer.end_object();
             }
         }
-        Value::Complex(..) | Value::Func(_) => return None,
+        Value::Complex(..) | Value::Func(_) => {
+            return Err(Error::msg(format!("cannot marshal type: {}", value.type_name())));
+        }
     }
-    Some(())
+    Ok(())
 }
 
 /// Builds template values from documents; every number is a float, as JSON's are.
@@ -272,7 +181,7 @@ fn wrong_shape(found: &Value, wanted: &str) -> String {
 pub(super) fn from_yaml(text: &[u8]) -> Value {
     let error = match from_yaml_any(text) {
         Ok(map @ Value::Map(_)) => return map,
-        Ok(Value::Nil) => return Value::Map(Map::nil(MAP)),
+        Ok(Value::Nil) => return Value::Map(Map::new()),
         Ok(other) => wrong_shape(&other, MAP.name()),
         Err(error) => error,
     };
@@ -283,8 +192,8 @@ pub(super) fn from_yaml(text: &[u8]) -> Value {
 pub(super) fn from_yaml_array(text: &[u8]) -> Value {
     let error = match from_yaml_any(text) {
         Ok(list @ Value::List(_)) => return list,
-        Ok(Value::Nil) => return Value::List(List::nil(gotemplate::types::LIST)),
-        Ok(other) => wrong_shape(&other, gotemplate::types::LIST.name()),
+        Ok(Value::Nil) => return Value::list(Vec::new()),
+        Ok(other) => wrong_shape(&other, LIST.name()),
         Err(error) => error,
     };
     Value::list(vec![Value::from(error)])
@@ -307,40 +216,26 @@ pub(super) fn from_cluster(json: &serde_json::Value) -> Value {
     }
 }
 
-fn from_json_any(text: &[u8]) -> Result<Value, String> {
-    let json: serde_json::Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    Ok(plain(&json))
-}
-
-fn plain(json: &serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::Nil,
-        serde_json::Value::Bool(b) => Value::Bool(*b),
-        serde_json::Value::Number(n) => Value::Float(n.as_f64().unwrap_or(f64::MAX)),
-        serde_json::Value::String(s) => Value::from(s.as_str()),
-        serde_json::Value::Array(items) => Value::list(items.iter().map(plain).collect()),
-        serde_json::Value::Object(map) => {
-            Value::map(map.iter().map(|(key, value)| (key.as_str(), plain(value))))
-        }
-    }
-}
-
 /// Helm's `fromJson`: a map, with the key `Error` if the text is none.
 pub(super) fn from_json(text: &[u8]) -> Value {
-    match from_json_any(text) {
-        Ok(map @ Value::Map(_)) => map,
-        Ok(Value::Nil) => Value::Map(Map::nil(MAP)),
-        Ok(_) => Value::map([("Error", Value::from("json: cannot unmarshal into Go value"))]),
-        Err(error) => Value::map([("Error", Value::from(error))]),
+    let decoded = json::decode_into(text, MAP);
+    match (decoded.value, decoded.error) {
+        (Value::Map(map), Some(error)) => {
+            map.insert("Error", Value::from(error));
+            Value::Map(map)
+        }
+        (_, Some(error)) => Value::map([("Error", Value::from(error))]),
+        (map @ Value::Map(_), None) => map,
+        (_, None) => Value::Map(Map::nil(MAP)),
     }
 }
 
 /// Helm's `fromJsonArray`: a list, with the error as its only item if the text is none.
 pub(super) fn from_json_array(text: &[u8]) -> Value {
-    match from_json_any(text) {
-        Ok(list @ Value::List(_)) => list,
-        Ok(Value::Nil) => Value::List(List::nil(gotemplate::types::LIST)),
-        Ok(_) => Value::list(vec![Value::from("json: cannot unmarshal into Go value")]),
-        Err(error) => Value::list(vec![Value::from(error)]),
+    let decoded = json::decode_into(text, LIST);
+    match (decoded.value, decoded.error) {
+        (_, Some(error)) => Value::list(vec![Value::from(error)]),
+        (list @ Value::List(_), None) => list,
+        (_, None) => Value::List(List::nil(LIST)),
     }
 }

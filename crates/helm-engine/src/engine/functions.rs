@@ -8,7 +8,7 @@ use gotemplate::types::{ANY, LIST, MAP, STRING};
 use gotemplate::{Ctx, Error, Execute, Func, FuncMap, Map, Reply, Str, Target, Value};
 
 use super::reads::{LookupRead, ReadLog};
-use super::{duration, encode, errors, toml};
+use super::{encode, errors, toml};
 use crate::profile::HelmProfile;
 
 /// How often templates may include one another before Helm gives up.
@@ -26,15 +26,14 @@ pub(super) fn functions(profile: &HelmProfile) -> FuncMap {
     let mut map = FuncMap::new();
     map.extend(gotemplate::sprig::functions());
     map.extend([
-        Func::new("toYaml", &[ANY], STRING, |ctx, args| text(ctx, encode::to_yaml_trimmed(&args[0]))),
+        Func::new("toYaml", &[ANY], STRING, |ctx, args| {
+            encode::or_empty(encode::to_yaml_trimmed(ctx, &args[0])).map(Value::from)
+        }),
         Func::new("toYamlPretty", &[ANY], STRING, |ctx, args| {
-            text(ctx, encode::to_yaml_pretty(&args[0]).unwrap_or_default())
+            encode::to_yaml_pretty(ctx, &args[0]).map(Value::from)
         }),
         Func::new("fromYaml", &[STRING], MAP, |ctx, args| decode(ctx, args, encode::from_yaml)),
         Func::new("fromYamlArray", &[STRING], LIST, |ctx, args| decode(ctx, args, encode::from_yaml_array)),
-        Func::new("toJson", &[ANY], STRING, |ctx, args| {
-            text(ctx, encode::to_json(&args[0]).unwrap_or_default())
-        }),
         Func::new("fromJson", &[STRING], MAP, |ctx, args| decode(ctx, args, encode::from_json)),
         Func::new("fromJsonArray", &[STRING], LIST, |ctx, args| decode(ctx, args, encode::from_json_array)),
         Func::new("toToml", &[ANY], STRING, |ctx, args| match toml::encode(&args[0]) {
@@ -63,27 +62,17 @@ pub(super) fn functions(profile: &HelmProfile) -> FuncMap {
         Func::bound("lookup", &[STRING, STRING, STRING, STRING], MAP, LOOKUP_SLOT),
         Func::new("getHostByName", &[STRING], STRING, |_, _| Ok(Value::Str(Str::EMPTY))),
     ]);
-    if profile.must_encoders {
-        map.extend([
-            Func::new("mustToYaml", &[ANY], STRING, |ctx, args| {
-                let mut yaml = encode::to_yaml(&args[0]).map_err(Error::msg)?;
-                if yaml.ends_with('\n') {
-                    yaml.pop();
-                }
-                text(ctx, yaml)
-            }),
-            Func::new("mustToJson", &[ANY], STRING, |ctx, args| {
-                let json = encode::to_json(&args[0]).map_err(Error::msg)?;
-                text(ctx, json)
-            }),
-        ]);
+    if profile.must_to_yaml {
+        map.insert(Func::new("mustToYaml", &[ANY], STRING, |ctx, args| {
+            encode::to_yaml_trimmed(ctx, &args[0]).map(Value::from)
+        }));
     }
     if profile.duration_functions {
         map.insert(Func::new("mustToToml", &[ANY], STRING, |ctx, args| {
             let toml = toml::encode(&args[0]).map_err(|error| Error::msg(error.text))?;
             bytes(ctx, toml)
         }));
-        map.extend(duration::functions());
+        map.extend(gotemplate::sprig::duration_functions());
     }
     map
 }

@@ -1,7 +1,6 @@
 //! Compiles a chart once and renders it many times.
 
 mod compiled;
-mod duration;
 mod encode;
 mod errors;
 mod functions;

@@ -34,6 +34,12 @@ pub(super) fn values_type(profile: &HelmProfile) -> GoType {
     if profile.values_type == VALUES_V3.name() { VALUES_V3 } else { VALUES_V4 }
 }
 
+/// `io.Writer`, of which templates have none.
+const WRITER: GoType = {
+    static DESC: TypeDesc = TypeDesc::host("io.Writer", gotemplate::Kind::Struct, &[]);
+    GoType(&DESC)
+};
+
 static VALUES_METHODS: &[Method] = &[
     Method {
         name: "AsMap",
@@ -44,6 +50,13 @@ static VALUES_METHODS: &[Method] = &[
             let map = receiver_map(receiver)?;
             Ok(Value::Map(if map.is_empty() { Map::new() } else { map.as_type(MAP) }))
         },
+    },
+    Method {
+        name: "Encode",
+        params: &[WRITER],
+        variadic: false,
+        result: types::ERROR,
+        call: |_, _, _| Err(Error::msg("nothing to write to")),
     },
     Method {
         name: "PathValue",
@@ -74,7 +87,7 @@ static VALUES_METHODS: &[Method] = &[
         params: &[],
         variadic: false,
         result: STRING,
-        call: |_, receiver, _| encode::to_yaml(receiver).map(Value::from).map_err(Error::msg),
+        call: |ctx, receiver, _| encode::to_yaml(ctx, receiver).map(Value::from),
     },
 ];
 
@@ -120,16 +133,18 @@ static FILES_METHODS: &[Method] = &[
         params: &[],
         variadic: false,
         result: STRING,
-        call: |_, receiver, _| flat_files(receiver, |data| Value::Str(Str::from(data))),
+        call: |ctx, receiver, _| flat_files(ctx, receiver, |data| Value::Str(Str::from(data))),
     },
     Method {
         name: "AsSecrets",
         params: &[],
         variadic: false,
         result: STRING,
-        call: |_, receiver, _| {
+        call: |ctx, receiver, _| {
             use base64::Engine as _;
-            flat_files(receiver, |data| Value::from(base64::engine::general_purpose::STANDARD.encode(&data)))
+            flat_files(ctx, receiver, |data| {
+                Value::from(base64::engine::general_purpose::STANDARD.encode(&data))
+            })
         },
     },
     Method {
@@ -192,7 +207,7 @@ fn file(receiver: &Value, name: &Value) -> Result<Option<Arc<[u8]>>, Error> {
 }
 
 /// Files by their last path component, as YAML.
-fn flat_files(receiver: &Value, value: impl Fn(Arc<[u8]>) -> Value) -> Result<Value, Error> {
+fn flat_files(ctx: &mut Ctx, receiver: &Value, value: impl Fn(Arc<[u8]>) -> Value) -> Result<Value, Error> {
     let flat = receiver_map(receiver)?.entries().into_iter().filter_map(|(name, data)| match data {
         Value::Bytes(data) => {
             let name = name.to_string_lossy();
@@ -201,7 +216,7 @@ fn flat_files(receiver: &Value, value: impl Fn(Arc<[u8]>) -> Value) -> Result<Va
         _ => None,
     });
     let flat = Map::from_entries(types::STRING_MAP, flat.collect());
-    Ok(Value::from(encode::to_yaml_trimmed(&Value::Map(flat))))
+    encode::or_empty(encode::to_yaml_trimmed(ctx, &Value::Map(flat))).map(Value::from)
 }
 
 /// `.Chart` as a frozen map with Go's field names; Helm 4.
@@ -261,7 +276,13 @@ pub(super) fn chart(profile: &HelmProfile, frozen: &Arc<FrozenMap>) -> Value {
         ChartShape::Map => {
             let map = Map::from_frozen(MAP, frozen.clone());
             if let Some(Value::Map(annotations)) = map.get("Annotations") {
-                map.insert("Annotations", Value::Map(annotations.as_type(types::STRING_MAP)));
+                let nothing = annotations.is_empty();
+                let annotations = if nothing {
+                    Map::nil(types::STRING_MAP)
+                } else {
+                    annotations.as_type(types::STRING_MAP)
+                };
+                map.insert("Annotations", Value::Map(annotations));
             }
             Value::Map(map)
         }
@@ -338,10 +359,21 @@ impl CapabilitiesHost {
     }
 }
 
-const CAPABILITIES: GoType = {
-    static DESC: TypeDesc = TypeDesc::host("*common.Capabilities", gotemplate::Kind::Pointer, &[]);
-    GoType(&DESC)
-};
+const CAPABILITIES: GoType = GoType(&CAPABILITIES_DESC);
+static CAPABILITIES_DESC: TypeDesc =
+    TypeDesc::host("*common.Capabilities", gotemplate::Kind::Pointer, CAPABILITIES_METHODS);
+
+static CAPABILITIES_METHODS: &[Method] = &[Method {
+    name: "Copy",
+    params: &[],
+    variadic: false,
+    result: GoType(&CAPABILITIES_DESC),
+    call: |_, receiver, _| {
+        let host = receiver.as_host::<CapabilitiesHost>().ok_or_else(|| Error::msg("not capabilities"))?;
+        let capabilities = Rc::new(Capabilities::clone(&host.capabilities));
+        Ok(Value::host(CapabilitiesHost { capabilities, reads: host.reads.clone() }))
+    },
+}];
 
 const KUBE_VERSION: GoType = {
     static DESC: TypeDesc =
@@ -453,7 +485,13 @@ impl Host for KubeVersionHost {
         name == b"normalizedVersion"
     }
 
-    fn string(&self) -> Option<Str> {
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = self.fields();
+        fields.insert(1, ("normalizedVersion", Value::from(self.0.normalized.as_str())));
+        fields
+    }
+
+    fn pointer_string(&self) -> Option<Str> {
         Some(Str::from(self.0.normalized.as_str()))
     }
 
