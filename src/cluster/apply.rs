@@ -621,7 +621,7 @@ impl Cluster {
             None => Action::Configured,
         };
         if target.id.is_crd() && action != Action::Unchanged && !options.dry_run {
-            self.member.kinds.invalidate();
+            self.member.kinds.define(&target.manifest.json);
         }
         let ready = kstatus::compute(&live, self.member.clock.now()).health == Health::Current;
         let object = target.id.clone();
@@ -692,9 +692,25 @@ fn changed_now(answer: &Answer, entries: &[ManagedEntry], manager: &str) -> bool
     age <= i128::try_from(answer.took.as_millis()).unwrap_or(i128::MAX) + 1_000
 }
 
-/// The texts by which API servers say that a field cannot be changed, besides those of admission webhooks and CEL
-/// rules (fluxcd/pkg `ssa/errors/immutable.go`).
+/// Whether it is the change that is refused. An object with other faults besides is not worth deleting: it could not
+/// be created either.
 fn says_immutable(error: &ApiError) -> bool {
+    match &error.reason {
+        Reason::Invalid { causes, .. } if !causes.is_empty() => {
+            causes.iter().all(|cause| is_immutable_text(&cause.message))
+        }
+        Reason::Invalid { message, .. }
+        | Reason::Conflict { message, .. }
+        | Reason::Refused { message, .. }
+        | Reason::Forbidden { message, .. }
+        | Reason::Server { message, .. } => is_immutable_text(message),
+        _ => false,
+    }
+}
+
+/// The texts by which API servers say that a field cannot be changed, and those of admission webhooks and CEL rules
+/// (fluxcd/pkg `ssa/errors/immutable.go`).
+fn is_immutable_text(text: &str) -> bool {
     const SAYINGS: [&str; 5] = [
         "is immutable",
         "immutable field",
@@ -702,15 +718,7 @@ fn says_immutable(error: &ApiError) -> bool {
         "updates to statefulset spec for fields other than",
         "pod updates may not change fields other than",
     ];
-    let (Reason::Invalid { message, .. }
-    | Reason::Conflict { message, .. }
-    | Reason::Refused { message, .. }
-    | Reason::Forbidden { message, .. }
-    | Reason::Server { message, .. }) = &error.reason
-    else {
-        return false;
-    };
-    SAYINGS.iter().any(|saying| message.contains(saying))
+    SAYINGS.iter().any(|saying| text.contains(saying))
 }
 
 fn json_patch(

@@ -163,7 +163,8 @@ async fn f6_black_holed_member_does_not_delay_others() {
     let well = connect(&clusters, &format!("http://{}", healthy.address));
     let objects: Vec<_> = (0..50).map(|i| config_map(&format!("a{i}"))).collect();
     let began = Instant::now();
-    let stuck = dead.apply(&objects, &ApplyOptions::default());
+    let options = ApplyOptions::default();
+    let stuck = dead.apply(&objects, &options);
     let others = async {
         let applied = well.apply(&objects, &ApplyOptions::default()).await.unwrap();
         (applied, began.elapsed())
@@ -313,28 +314,34 @@ async fn breaking_off(
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let serving = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = vec![0; 64 << 10];
-            while let Ok(read @ 1..) = stream.read(&mut request).await {
-                let head = String::from_utf8_lossy(&request[..read]).into_owned();
-                let path = head.split(' ').nth(1).unwrap_or_default();
-                let body = match discovery(path) {
-                    Some(body) => body,
-                    None if counted.fetch_add(1, Ordering::SeqCst) < times => break,
-                    None => then.clone(),
-                };
-                let body = body.to_string();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-                if stream.write_all(answer.as_bytes()).await.is_err() {
-                    break;
-                }
-            }
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_until_cut(stream, times, then.clone(), counted.clone()));
         }
     });
     (address, calls, serving)
+}
+
+async fn answer_until_cut(
+    mut stream: tokio::net::TcpStream,
+    times: usize,
+    then: serde_json::Value,
+    calls: Arc<AtomicUsize>,
+) {
+    let mut request = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = stream.read(&mut request).await {
+        let head = String::from_utf8_lossy(&request[..read]).into_owned();
+        let body = match discovery(head.split(' ').nth(1).unwrap_or_default()) {
+            Some(body) => body,
+            None if calls.fetch_add(1, Ordering::SeqCst) < times => return,
+            None => then.clone(),
+        };
+        let body = body.to_string();
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
