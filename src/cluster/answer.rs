@@ -201,7 +201,7 @@ pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Reason {
             connecting |= client.is_connect();
         }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            if let Some(tls) = tls_within(io) {
                 return Reason::Tls { detail: tls_detail(tls) };
             }
             deepest = match io.kind() {
@@ -222,6 +222,14 @@ pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Reason {
     } else {
         Reason::ConnectionLost { detail: deepest }
     }
+}
+
+/// I/O errors wrap I/O errors, and their `source` skips what they wrap.
+fn tls_within(io: &std::io::Error) -> Option<&rustls::Error> {
+    let inner = io.get_ref()?;
+    inner
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| inner.downcast_ref::<std::io::Error>().and_then(tls_within))
 }
 
 fn tls_detail(error: &rustls::Error) -> String {
