@@ -11,7 +11,8 @@ use conformance::Outcome;
 
 /// Charts that are always compared: the ones most used, and every repository's first.
 fn is_sampled(chart: &Path, at: usize) -> bool {
-    const ALWAYS: &[&str] = &["hello-kubernetes", "podinfo", "ingress-nginx", "metrics-server", "kube-prometheus-stack"];
+    const ALWAYS: &[&str] =
+        &["hello-kubernetes", "podinfo", "ingress-nginx", "metrics-server", "kube-prometheus-stack"];
     let name = chart.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     ALWAYS.iter().any(|chart| name.starts_with(chart)) || at % 8 == 0
 }
