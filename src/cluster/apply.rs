@@ -540,7 +540,7 @@ impl Cluster {
                 format!("{}?dryRun=All", target.place.collection),
                 object.to_string().into(),
                 "application/json",
-                &attempt,
+                attempt,
             )
         };
         self.member.call(&call).await.is_ok()

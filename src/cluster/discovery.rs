@@ -323,16 +323,16 @@ impl KindCache {
                     accept: ACCEPT,
                     headers,
                     if_none_match: tag.as_deref(),
-                    ..Call::get(path, &attempt)
+                    ..Call::get(path, attempt)
                 };
                 member.call(&call).await
             }
         };
         let [core_tag, groups_tag] = tags.clone();
         let version = async {
-            let call = Call { headers, ..Call::get("/version".to_owned(), &"read the version") };
+            let call = Call { headers, ..Call::get("/version".to_owned(), "read the version") };
             let answer = member.call(&call).await?;
-            answer.json::<KubeVersion>().map_err(|reason| member.error(&"read the version", reason))
+            answer.json::<KubeVersion>().map_err(|reason| member.error("read the version", reason))
         };
         let (version, core, groups) =
             tokio::try_join!(version, get("/api", core_tag), get("/apis", groups_tag))?;
@@ -555,7 +555,7 @@ async fn old_server(
     headers: &Headers,
 ) -> Result<Vec<GroupVersion>, ApiError> {
     let attempt = "discover the kinds";
-    let malformed = |reason: Reason| member.error(&attempt, reason);
+    let malformed = |reason: Reason| member.error(attempt, reason);
     let core: OldVersions = core.json().map_err(malformed)?;
     let groups: OldGroups = groups.json().map_err(malformed)?;
     let mut paths: Vec<(String, String)> =
@@ -568,13 +568,13 @@ async fn old_server(
         );
     }
     let asked = stream::iter(paths).map(|(path, api_version)| async move {
-        let call = Call { headers, ..Call::get(path, &attempt) };
+        let call = Call { headers, ..Call::get(path, attempt) };
         let answer = match member.call(&call).await {
             Ok(answer) => answer,
             Err(error) if error.is_about_the_cluster() => return Err(error),
             Err(_) => return Ok(None),
         };
-        let list: OldResources = answer.json().map_err(|reason| member.error(&attempt, reason))?;
+        let list: OldResources = answer.json().map_err(|reason| member.error(attempt, reason))?;
         let (subresources, own): (Vec<_>, Vec<_>) =
             list.resources.into_iter().partition(|r| r.name.contains('/'));
         let of = |plural: &str, kind: &str| {

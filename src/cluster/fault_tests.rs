@@ -65,7 +65,8 @@ fn discovery(path: &str) -> Option<serde_json::Value> {
 }
 
 fn clusters(deadline: Duration) -> Clusters {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Another test may have been first.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let policy = KubeconfigPolicy { insecure_tls: true, ..KubeconfigPolicy::default() };
     let settings = ClusterSettings { call_deadline: deadline, policy, ..ClusterSettings::default() };
     Clusters::new(settings, Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()))
@@ -274,6 +275,7 @@ async fn f9_an_object_that_is_refused_is_named_and_the_others_stay() {
     assert_eq!(error.failures.len(), 1);
     assert_eq!(error.failures[0].object.name, "a7");
     assert_eq!(error.applied.changes.len(), 19);
+    assert_eq!(fake.calls.load(Ordering::SeqCst), 20, "one request per object");
     let text = error.to_string();
     assert!(text.contains("apply ConfigMap `n/a7`") && text.contains("is invalid: data: no"), "{text}");
     assert!(!error.is_retryable());

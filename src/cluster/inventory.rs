@@ -87,7 +87,7 @@ mod tests {
         let before = Inventory::of([&namespace, &web, &scaler]);
         let newer = ObjectId { version: "v2".to_owned(), ..scaler.clone() };
         let now = Inventory::of([&namespace, &newer]);
-        assert_eq!(now.stale_since(&before), [web.clone()]);
+        assert_eq!(now.stale_since(&before), std::slice::from_ref(&web));
         assert_eq!(before.stale_since(&now), []);
         assert_eq!(Inventory::default().stale_since(&before), ids());
     }

@@ -36,7 +36,7 @@ mod write;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
-mod real_tests;
+mod live_tests;
 
 pub use apply::{Action, Applied, ApplyError, ApplyOptions, Change, Cleanup, ObjectFailure, Rules, Warning};
 pub use breaker::{BreakerSettings, BreakerState};

@@ -419,7 +419,7 @@ fn verdict(tracked: &[Tracked], options: &WaitOptions) -> Option<Option<WaitEnd>
     let any_failed = tracked.iter().any(failed);
     // What has failed never becomes current, so there is nothing left to wait for.
     let all_ended = tracked.iter().all(|t| failed(t) || t.is_done(options));
-    ((options.fail_fast && any_failed) || (any_failed && all_ended)).then_some(Some(WaitEnd::Failed))
+    (any_failed && (options.fail_fast || all_ended)).then_some(Some(WaitEnd::Failed))
 }
 
 fn note_pods(owner: &mut Tracked, event: Event, now: crate::model::Timestamp) {
