@@ -4,11 +4,13 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
-pub mod demo;
 pub mod cluster;
+pub mod config;
+pub mod demo;
 pub mod model;
 pub mod notify;
-pub mod render;
-pub mod source;
 pub mod objects;
 pub mod queue;
+pub mod render;
+pub mod source;
+pub mod telemetry;
