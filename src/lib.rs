@@ -4,6 +4,7 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
+pub mod api;
 pub mod cluster;
 pub mod config;
 pub mod demo;
