@@ -5,6 +5,7 @@
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
 pub mod api;
+pub mod app;
 pub mod cluster;
 pub mod config;
 pub mod demo;
@@ -12,6 +13,8 @@ pub mod model;
 pub mod notify;
 pub mod objects;
 pub mod queue;
+pub mod reconcile;
+pub mod release;
 pub mod render;
 pub mod source;
 pub mod telemetry;

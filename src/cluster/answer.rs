@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: bytes::Bytes,
+    /// From the request's first byte to the answer's last.
+    pub(super) took: Duration,
 }
 
 impl Answer {
@@ -242,6 +244,7 @@ mod tests {
             status: StatusCode::from_u16(code).unwrap(),
             headers: HeaderMap::new(),
             body: body.to_string().into(),
+            took: Duration::ZERO,
         }
     }
 

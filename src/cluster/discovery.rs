@@ -93,6 +93,13 @@ impl Kinds {
         &self.group_versions[usize::from(resource.group_version)]
     }
 
+    /// Whether a group version is gone altogether, or there with its kinds: then a kind it lacks does not exist. One
+    /// that is listed without kinds has a server that does not answer.
+    pub(super) fn is_answering(&self, api_version: &str) -> bool {
+        let listed = self.group_versions.iter().any(|v| **v == *api_version);
+        !listed || self.resources.iter().any(|r| self.api_version(r) == api_version)
+    }
+
     /// All resources, in the server's order.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter()
@@ -520,7 +527,12 @@ pub(super) mod tests {
     use super::*;
 
     fn answer(body: serde_json::Value) -> Answer {
-        Answer { status: StatusCode::OK, headers: Default::default(), body: body.to_string().into() }
+        Answer {
+            status: StatusCode::OK,
+            headers: Default::default(),
+            body: body.to_string().into(),
+            took: Duration::ZERO,
+        }
     }
 
     fn kinds() -> Kinds {

@@ -56,7 +56,7 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<(Bytes, &'static str)>,
     pub(super) accept: &'static str,
     /// What is attempted, for the error: ``apply Deployment `shop/web` ``.
-    pub(super) attempt: &'a dyn std::fmt::Display,
+    pub(super) attempt: &'a str,
     /// Values that must not appear in an error's text.
     pub(super) secrets: Option<&'a SecretValues>,
     /// Who is impersonated.
@@ -67,7 +67,7 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn get(path: String, attempt: &'a dyn std::fmt::Display) -> Self {
+    pub(super) fn get(path: String, attempt: &'a str) -> Self {
         Self {
             method: Method::GET,
             path,
@@ -86,7 +86,7 @@ impl<'a> Call<'a> {
         path: String,
         body: Bytes,
         content_type: &'static str,
-        attempt: &'a dyn std::fmt::Display,
+        attempt: &'a str,
     ) -> Self {
         Self { method, body: Some((body, content_type)), repeatable: false, ..Self::get(path, attempt) }
     }
@@ -127,7 +127,7 @@ enum Tried {
 }
 
 impl Member {
-    pub(super) fn error(&self, attempt: &dyn std::fmt::Display, reason: Reason) -> ApiError {
+    pub(super) fn error(&self, attempt: &str, reason: Reason) -> ApiError {
         ApiError { server: self.server.clone(), attempt: attempt.to_string(), reason }
     }
 
@@ -220,6 +220,7 @@ impl Member {
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Answer, Reason> {
+        let began = Instant::now();
         let response = self.send(request).await?;
         let (parts, body) = response.into_parts();
         let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
@@ -229,7 +230,7 @@ impl Member {
             }
             Err(error) => return Err(lost(answer::transport_failure(&*error))),
         };
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        Ok(Answer { status: parts.status, headers: parts.headers, body, took: began.elapsed() })
     }
 
     async fn send(&self, request: Request<Body>) -> Result<http::Response<Body>, Reason> {
@@ -279,7 +280,7 @@ impl Member {
                 Ok(Ok(collected)) => collected.to_bytes(),
                 _ => Bytes::new(),
             };
-            let answer = Answer { status: parts.status, headers: parts.headers, body };
+            let answer = Answer { status: parts.status, headers: parts.headers, body, took: Duration::ZERO };
             let refusal = answer::refusal(&answer, |text| call.hide(text));
             if refusal.alive {
                 ticket.alive();

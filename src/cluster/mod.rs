@@ -9,27 +9,42 @@
 //! * [`Cluster::get`], [`Cluster::list`], [`Cluster::list_metadata`], secrets: what it reads.
 
 mod answer;
+mod apply;
 mod breaker;
 mod connection;
+mod delete;
 mod discovery;
 mod error;
 mod gate;
+mod kstatus;
 mod kubeconfig;
+mod managed;
 mod mask;
 mod member;
 mod object;
+mod order;
 mod pool;
 mod read;
 mod seen;
 mod tls;
+mod wait;
+mod watch;
+mod write;
 
+pub use apply::{Action, Applied, ApplyError, ApplyOptions, Change, Cleanup, ObjectFailure, Rules, Warning};
 pub use breaker::{BreakerSettings, BreakerState};
+pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use discovery::{Capabilities, Kinds, KubeVersion, Resource};
 pub use error::{ApiError, FieldCause, FieldOwner, Reason};
+pub use kstatus::{Health, Status, compute, compute_hook, compute_with_jobs};
 pub use kubeconfig::{KubeconfigError, KubeconfigPolicy, KubeconfigReason};
+pub use managed::{FieldManager, ManagerOperation};
 pub use object::{Manifest, ManifestError, ObjectId};
+pub use order::Order;
 pub use pool::{Cluster, ClusterIdentity, ClusterSettings, Clusters, ServiceAccount};
 pub use read::{ListScope, LiveMetadata};
+pub use wait::{ObjectState, StatusReader, WaitEnd, WaitError, WaitFor, WaitOptions};
+pub use write::Patch;
 
 /// Bytes that must not be shown, such as a kubeconfig: `SecretBytes::from(vec)`.
 pub type SecretBytes = secrecy::SecretSlice<u8>;

@@ -3,10 +3,10 @@
 //! Everything is JSON as the server sent it; no kind has a Rust type here.
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::discovery::Capabilities;
 use super::error::{ApiError, Reason};
+use super::managed::{self, ManagedEntry};
 use super::member::Call;
 use super::object::ObjectId;
 use super::pool::Cluster;
@@ -63,27 +63,14 @@ impl LiveMetadata {
             generation: metadata["generation"].as_i64().unwrap_or(0),
             labels: map("labels"),
             annotations: map("annotations"),
-            footprint: footprint(metadata),
+            footprint: managed::footprint(
+                &serde_json::from_value::<Vec<ManagedEntry>>(metadata["managedFields"].clone())
+                    .unwrap_or_default(),
+            ),
             terminating: metadata["deletionTimestamp"].is_string(),
             id,
         }
     }
-}
-
-/// Digest of `managedFields` without the entries of subresources.
-fn footprint(metadata: &Value) -> String {
-    let mut hash = Sha256::new();
-    for entry in metadata["managedFields"].as_array().into_iter().flatten() {
-        if entry["subresource"].as_str().is_some_and(|s| !s.is_empty()) {
-            continue;
-        }
-        for part in ["manager", "operation", "apiVersion", "time"] {
-            hash.update(entry[part].as_str().unwrap_or_default().as_bytes());
-            hash.update([0]);
-        }
-        hash.update(entry["fieldsV1"].to_string().as_bytes());
-    }
-    hex::encode(&hash.finalize()[..16])
 }
 
 /// The path of a collection, without query.
@@ -126,11 +113,7 @@ impl Cluster {
     }
 
     /// The same, asking the cluster again once when the kind is unknown.
-    pub(super) async fn locate(
-        &self,
-        id: &ObjectId,
-        attempt: &(dyn std::fmt::Display + Sync),
-    ) -> Result<Place, ApiError> {
+    pub(super) async fn locate(&self, id: &ObjectId, attempt: &str) -> Result<Place, ApiError> {
         let known = self.member.kinds.get(&self.member, &self.headers).await?;
         if let Some(place) = self.place(&known, id) {
             return Ok(place);
@@ -139,12 +122,7 @@ impl Cluster {
         self.place(&newer, id).ok_or_else(|| self.unknown_kind(&id.api_version(), &id.kind, attempt))
     }
 
-    pub(super) fn unknown_kind(
-        &self,
-        api_version: &str,
-        kind: &str,
-        attempt: &dyn std::fmt::Display,
-    ) -> ApiError {
+    pub(super) fn unknown_kind(&self, api_version: &str, kind: &str, attempt: &str) -> ApiError {
         let reason = Reason::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() };
         self.member.error(attempt, reason)
     }

@@ -1,9 +1,9 @@
 //! Remembers at which resource version an object was last seen by us, to tell "unchanged" from "configured" exactly.
 //!
-//! Sixteen bytes an object and bounded: it is a help, not a cache of objects, and may forget at any time.
+//! Three numbers an object and bounded: it is a help, not a cache of objects, and may forget at any time.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Mutex;
 
 use super::object::ObjectId;
@@ -14,18 +14,19 @@ const MOST: usize = 4096;
 #[derive(Default)]
 pub(super) struct Seen {
     hasher: RandomState,
-    versions: Mutex<HashMap<u64, u64>>,
+    states: Mutex<HashMap<u64, (u64, u64)>>,
 }
 
 impl Seen {
-    /// Notes the version and tells whether it is the one noted before.
-    pub(super) fn note(&self, id: &ObjectId, resource_version: &str) -> bool {
+    /// Notes how an object is and tells whether it was so when last noted: at the same version, or in the same state.
+    /// The version moves with the status too; `state` does not.
+    pub(super) fn note(&self, id: &ObjectId, resource_version: &str, state: &impl Hash) -> bool {
         let key = self.hasher.hash_one((&id.group, &id.kind, &id.namespace, &id.name));
-        let version = self.hasher.hash_one(resource_version);
-        let mut versions = self.versions.lock().expect("a map's insert does not panic");
-        if versions.len() >= MOST && !versions.contains_key(&key) {
-            versions.clear();
+        let now = (self.hasher.hash_one(resource_version), self.hasher.hash_one(state));
+        let mut states = self.states.lock().expect("a map's insert does not panic");
+        if states.len() >= MOST && !states.contains_key(&key) {
+            states.clear();
         }
-        versions.insert(key, version) == Some(version)
+        states.insert(key, now).is_some_and(|before| before.0 == now.0 || before.1 == now.1)
     }
 }

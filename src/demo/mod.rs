@@ -2,3 +2,4 @@
 
 pub mod git_server;
 pub mod repository;
+pub mod world;

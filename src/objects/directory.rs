@@ -55,8 +55,11 @@ pub(super) struct Directory {
 
 #[derive(Default)]
 struct Cache {
-    files: BTreeMap<String, (FileHash, Arc<ParsedFile>)>,
+    files: Files,
 }
+
+/// Files by path relative to the root, each with the digest of its content.
+type Files = BTreeMap<String, (FileHash, Arc<ParsedFile>)>;
 
 type FileHash = [u8; 32];
 
@@ -64,6 +67,16 @@ type FileHash = [u8; 32];
 #[derive(Default)]
 pub(super) struct Memory {
     files: Mutex<BTreeMap<String, Arc<ParsedFile>>>,
+}
+
+impl Memory {
+    fn put(&self, name: &str, file: Option<Arc<ParsedFile>>) {
+        let mut files = self.files.lock().expect("held for one change");
+        match file {
+            Some(file) => files.insert(name.to_owned(), file),
+            None => files.remove(name),
+        };
+    }
 }
 
 /// Watches the directory; the application owns and runs it.
@@ -171,13 +184,7 @@ impl Objects {
     pub async fn put_manifests(&self, name: &str, text: &str) -> Vec<ManifestProblem> {
         if let Home::Memory(memory) = &self.0.home {
             let file = Arc::new(parse(name, text.as_bytes()));
-            let mut files = memory.files.lock().expect("held for one insert");
-            if text.is_empty() {
-                files.remove(name);
-            } else {
-                files.insert(name.to_owned(), file);
-            }
-            drop(files);
+            memory.put(name, (!text.is_empty()).then_some(file));
             if let Err(error) = self.rescan().await {
                 warn!("failed to read manifests in memory: {error}");
             }
@@ -187,12 +194,9 @@ impl Objects {
 }
 
 /// Reads the directory, taking over files that have not changed.
-fn read_all(
-    root: &std::path::Path,
-    old: &BTreeMap<String, (FileHash, Arc<ParsedFile>)>,
-) -> Result<(BTreeMap<String, (FileHash, Arc<ParsedFile>)>, Reading), OpenError> {
+fn read_all(root: &std::path::Path, old: &Files) -> Result<(Files, Reading), OpenError> {
     let found = walk(root)?;
-    let mut files = BTreeMap::new();
+    let mut files = Files::new();
     for (name, content) in found.files {
         let hash: FileHash = Sha256::digest(&content).into();
         let file = match old.get(&name) {
@@ -219,6 +223,12 @@ fn watch(dir: &std::path::Path, nudge: mpsc::Sender<()>) -> notify::Result<notif
 }
 
 impl DirectoryWatcher {
+    /// Leaves it to the rescans: for file systems whose notifications are worse than none.
+    #[must_use]
+    pub fn without_events(self) -> Self {
+        Self { watcher: None, ..self }
+    }
+
     /// Reads manifests again whenever something changes, and every now and then anyway, until cancelled.
     pub async fn run(mut self, cancel: CancellationToken) {
         let mut next = Instant::now() + self.settings.rescan;

@@ -22,6 +22,7 @@ pub(super) fn gather(files: &BTreeMap<String, Arc<ParsedFile>>, problems: Vec<Ma
             reading.unclear.push(name.clone());
             reading.problems.extend(file.problems.iter().map(|found| problem(name, found, None)));
         }
+        reading.problems.extend(file.remarks.iter().map(|found| problem(name, found, None)));
         for item in &file.items {
             places.take(&mut reading, name, item);
         }

@@ -131,7 +131,7 @@ impl Objects {
     /// Everything that is wrong with the manifests, by file and line.
     pub fn problems(&self) -> Vec<ManifestProblem> {
         let mut problems = self.read().problems.clone();
-        problems.sort_by(|a, b| (&a.file, a.line, &a.message).cmp(&(&b.file, b.line, &b.message)));
+        problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         problems.dedup();
         problems
     }

@@ -20,6 +20,8 @@ const MAX_DOCUMENTS: usize = 5_000;
 const MAX_DEPTH: usize = 128;
 /// Deepest nesting of `kind: List`; kubectl writes one level.
 const MAX_LISTS: usize = 3;
+/// Most problems told of one object; they all end up in one status message.
+const MAX_PROBLEMS: usize = 20;
 /// The namespace of an object that names none, as kubectl has it.
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -29,6 +31,8 @@ pub(super) struct ParsedFile {
     pub(super) items: Vec<Item>,
     /// Problems of what could not be told apart: syntax, duplicate keys, limits.
     pub(super) problems: Vec<Found>,
+    /// Kinds of Flux's that are not known here: worth a word, but nothing is hidden behind them.
+    pub(super) remarks: Vec<Found>,
 }
 
 /// A problem and its line.
@@ -199,10 +203,7 @@ impl Reader<'_> {
                     let line = place.line;
                     debug!(file = self.name, line, "skipped `{api_version}` `{kind}`: not for sluice");
                 }
-                Class::Unsupported(reason) => {
-                    let line = self.line(place, &[field("kind")]);
-                    self.file.problems.push(Found { line, message: reason });
-                }
+                Class::Unsupported(reason) => self.unsupported(&kind, manifest, reason, place),
                 Class::Flux(kind) => self.object(kind, manifest, place),
             },
         }
@@ -223,6 +224,20 @@ impl Reader<'_> {
         }
     }
 
+    /// A version that is not served makes an object invalid like any other slip; an unknown kind is no object of ours.
+    fn unsupported(&mut self, kind: &str, mut manifest: Map<String, Value>, reason: String, place: &Place) {
+        let line = self.line(place, &[field("apiVersion")]);
+        let found = Found { line, message: reason };
+        let (namespace, name) = default_namespace(&mut manifest);
+        match Kind::ALL.iter().find(|known| known.as_str() == kind) {
+            Some(known) if !name.is_empty() => {
+                let what = What::Invalid(ObjectKey::new(*known, namespace, name), vec![found]);
+                self.file.items.push(Item { line, what });
+            }
+            _ => self.file.remarks.push(found),
+        }
+    }
+
     fn object(&mut self, kind: Kind, mut manifest: Map<String, Value>, place: &Place) {
         let (namespace, name) = default_namespace(&mut manifest);
         let key = ObjectKey::new(kind, namespace, name);
@@ -230,16 +245,12 @@ impl Reader<'_> {
         let what = match decode(&manifest) {
             Ok(object) => What::Object(key, Arc::new(object)),
             Err(error) => {
-                let found = error
-                    .problems
-                    .iter()
-                    .map(|problem| Found {
-                        line: self.line(place, problem.path.segments()),
-                        message: problem.to_string(),
-                    })
-                    .collect();
+                let found = cut(error.problems.iter().map(|problem| Found {
+                    line: self.line(place, problem.path.segments()),
+                    message: problem.to_string(),
+                }));
                 if key.name.is_empty() {
-                    self.file.problems.extend::<Vec<Found>>(found);
+                    self.file.problems.extend(found);
                     return;
                 }
                 What::Invalid(key, found)
@@ -264,13 +275,10 @@ impl Reader<'_> {
         }
         let encrypted = manifest.contains_key("sops");
         let found = |faults: Vec<Fault>| -> Vec<Found> {
-            faults
-                .into_iter()
-                .map(|fault| {
-                    let steps: Vec<Segment> = fault.path.into_iter().map(Segment::Field).collect();
-                    Found { line: self.line(place, &steps), message: fault.message }
-                })
-                .collect()
+            cut(faults.into_iter().map(|fault| {
+                let steps: Vec<Segment> = fault.path.into_iter().map(Segment::Field).collect();
+                Found { line: self.line(place, &steps), message: fault.message }
+            }))
         };
         let what = if is_secret {
             let read = match faults {
@@ -322,6 +330,17 @@ impl Reader<'_> {
         let nodes = self.nodes.get_or_init(|| parse_nodes(self.text, options).unwrap_or_default());
         nodes.iter().map(|document| &document.root).find(|root| root.line == line)
     }
+}
+
+/// The first problems of one thing, and how many more there are.
+fn cut(all: impl ExactSizeIterator<Item = Found>) -> Vec<Found> {
+    let more = all.len().saturating_sub(MAX_PROBLEMS);
+    let mut first: Vec<Found> = all.take(MAX_PROBLEMS).collect();
+    if more > 0 {
+        let line = first.iter().map(|found| found.line).max().unwrap_or(0);
+        first.push(Found { line, message: format!("and {more} more problems") });
+    }
+    first
 }
 
 fn field(name: &str) -> Segment {

@@ -265,6 +265,10 @@ async fn keep(conn: &mut SqliteConnection, change: &Keep, now: i64) -> sqlx::Res
         Keep::NoStatus(key) => sqlite::delete_status(conn, key).await,
         Keep::Generated(generated) => sqlite::put_generated(conn, generated).await,
         Keep::NoGenerated(key) => sqlite::delete_generated(conn, key).await,
+        // An empty patch changes nothing: it is no overlay.
+        Keep::Overlay(overlay) if overlay.patch.as_object().is_none_or(serde_json::Map::is_empty) => {
+            sqlite::delete_overlay(conn, &overlay.object).await
+        }
         Keep::Overlay(overlay) => sqlite::put_overlay(conn, overlay).await,
         Keep::NoOverlay(key) => sqlite::delete_overlay(conn, key).await,
         Keep::Applied(applied) => sqlite::put_applied(conn, applied).await,

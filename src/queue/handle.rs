@@ -66,6 +66,8 @@ pub struct QueueFacts {
     pub outbox_dead: u64,
     /// Deliveries kept.
     pub deliveries: u64,
+    /// Transactions committed by this process; beside the deliveries stored it shows how well commits are grouped.
+    pub commits: u64,
 }
 
 impl Queue {
@@ -435,7 +437,8 @@ impl Queue {
         let attempt = "count jobs";
         let mut conn = self.reader(attempt).await?;
         let now = sqlite::micros(self.clock.now());
-        sqlite::facts(&mut conn, now).await.map_err(|e| sqlite::classify(attempt, &e))
+        let facts = sqlite::facts(&mut conn, now).await.map_err(|e| sqlite::classify(attempt, &e))?;
+        Ok(QueueFacts { commits: self.shared.commits(), ..facts })
     }
 
     /// Whether the last write succeeded. A store that is sick is tried again every second.

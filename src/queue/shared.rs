@@ -1,7 +1,7 @@
 //! What the writer and the handles know in common.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -20,11 +20,14 @@ pub(super) struct Shared {
     sick: Mutex<Option<String>>,
     /// Something was written since the last checkpoint.
     dirty: AtomicBool,
+    /// Transactions committed by this process.
+    commits: AtomicU64,
 }
 
 impl Shared {
     pub(super) fn healthy(&self) {
         self.dirty.store(true, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
         if self.lock().take().is_some() {
             tracing::info!("the store can be written again");
         }
@@ -44,6 +47,10 @@ impl Shared {
 
     pub(super) fn complaint(&self) -> Option<String> {
         self.lock().clone()
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     pub(super) fn take_dirty(&self) -> bool {

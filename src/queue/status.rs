@@ -42,7 +42,7 @@ pub struct Generated {
 pub struct Overlay {
     /// The object.
     pub object: ObjectKey,
-    /// A merge patch.
+    /// A merge patch; an empty one removes the overlay.
     pub patch: Value,
 }
 

@@ -13,9 +13,7 @@ use crate::cluster::Clusters;
 use crate::model::{Cause, Clock, Event, ObjectKey, Revision, Severity, Timestamp};
 use crate::notify;
 use crate::objects::Objects;
-use crate::queue::{
-    Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome,
-};
+use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome};
 use crate::render::chart::ChartCache;
 use crate::render::pool::RenderPool;
 use crate::source::{GitCheckout, Sources};
@@ -152,21 +150,11 @@ pub(super) enum Done {
     /// Good, and nothing to come back for (suspended, static kinds).
     Nothing,
     /// Waits for something that announces itself; look again after this long all the same.
-    Wait {
-        after: Duration,
-        why: String,
-    },
+    Wait { after: Duration, why: String },
     /// Failed; try again with backoff, at the latest after the interval.
-    Retry {
-        error: String,
-        interval: Duration,
-        after: Option<Duration>,
-    },
+    Retry { error: String, interval: Duration, after: Option<Duration> },
     /// Failed, and only a change helps; looked at again after the interval all the same.
-    Stalled {
-        error: String,
-        interval: Option<Duration>,
-    },
+    Stalled { error: String, interval: Option<Duration> },
     /// A newer job for the object took over.
     Superseded,
     /// The object is gone.
@@ -294,13 +282,12 @@ impl<'a> Run<'a> {
             priority: Priority::Timer,
         };
         let (outcome, next) = match done {
-            Done::Interval(interval) => {
-                (JobOutcome::Done, Some(again(jittered(interval, &self.job.object))))
-            }
+            Done::Interval(interval) => (JobOutcome::Done, Some(again(jittered(interval, &self.job.object)))),
             Done::Nothing | Done::Gone => (JobOutcome::Done, None),
             Done::Wait { after, why: _ } => (JobOutcome::Done, Some(again(after))),
             Done::Retry { error, interval, after } => {
-                let pause = after.unwrap_or_else(|| backoff(self.job.attempts)).min(interval.max(FIRST_RETRY));
+                let pause =
+                    after.unwrap_or_else(|| backoff(self.job.attempts)).min(interval.max(FIRST_RETRY));
                 (JobOutcome::Retry { after: pause, error }, None)
             }
             Done::Stalled { error, interval } => (

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use flux_api::{
-    Condition, ConditionStatus, HelmRelease, HelmReleaseStatus, Inventory, InventoryEntry, ReleaseAction, Snapshot,
-    Time, condition_type, conditions, reason,
+    Condition, ConditionStatus, HelmRelease, HelmReleaseStatus, Inventory, InventoryEntry, ReleaseAction,
+    Snapshot, Time, condition_type, conditions, reason,
 };
 use helm_engine::Limits;
 use helm_engine::release::{Release, Status};
@@ -422,7 +422,12 @@ impl Run<'_> {
         }
     }
 
-    fn after_release(&mut self, verb: ReleaseAction, outcome: Result<Release, ActionFailure>, took: Duration) {
+    fn after_release(
+        &mut self,
+        verb: ReleaseAction,
+        outcome: Result<Release, ActionFailure>,
+        took: Duration,
+    ) {
         self.status.last_attempted_release_action = Some(verb);
         self.status.last_attempted_release_action_duration = Some(took.into());
         let word = match verb {
@@ -548,9 +553,13 @@ impl Run<'_> {
     }
 
     fn after_rollback(&mut self, to: i64, outcome: Result<Release, ActionFailure>) {
-        let target = self.status.history.iter().find(|snapshot| snapshot.version == to).cloned().unwrap_or_default();
-        let described =
-            format!("previous release {} with chart {}", snapshot::full_name(&target), snapshot::chart_of(&target));
+        let target =
+            self.status.history.iter().find(|snapshot| snapshot.version == to).cloned().unwrap_or_default();
+        let described = format!(
+            "previous release {} with chart {}",
+            snapshot::full_name(&target),
+            snapshot::chart_of(&target)
+        );
         match outcome {
             Ok(release) => {
                 self.supersede(release.version);
@@ -574,12 +583,14 @@ impl Run<'_> {
 
     fn after_uninstall(&mut self, outcome: Result<Release, ActionFailure>) {
         let head = self.head();
-        let described = format!("release {} with chart {}", snapshot::full_name(&head), snapshot::chart_of(&head));
+        let described =
+            format!("release {} with chart {}", snapshot::full_name(&head), snapshot::chart_of(&head));
         match outcome {
             Ok(release) => {
                 if let Some(head) = self.status.history.first_mut() {
                     head.status = Status::Uninstalled.as_str().to_owned();
-                    head.deleted = release.info.deleted.as_deref().and_then(|text| text.parse().ok()).map(Time::new);
+                    head.deleted =
+                        release.info.deleted.as_deref().and_then(|text| text.parse().ok()).map(Time::new);
                 }
                 self.status.inventory = None;
                 let message = format!("Helm uninstall remediation for {described} succeeded");
@@ -588,7 +599,8 @@ impl Run<'_> {
             }
             Err(failure) => {
                 self.status.failures += 1;
-                let message = format!("Helm uninstall remediation for {described} failed: {}", failure.message);
+                let message =
+                    format!("Helm uninstall remediation for {described} failed: {}", failure.message);
                 self.condition(condition_type::REMEDIATED, false, reason::UNINSTALL_FAILED, &message);
                 self.event(Severity::Error, reason::UNINSTALL_FAILED, message);
             }
@@ -694,4 +706,3 @@ fn update_history(history: &mut Vec<Release>, action: &Action, stored: Option<&R
         None => history.push(stored.clone()),
     }
 }
-

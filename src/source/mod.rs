@@ -53,6 +53,16 @@ impl Sources {
         self.inner.git.fetch(request).await
     }
 
+    /// Housekeeping for a slow timer (once a day or so): merges small packs, and removes kept repositories that no
+    /// fetch used since the last call.
+    pub async fn tidy(&self) -> Result<(), GitError> {
+        self.inner.git.tidy().await.map_err(|kind| GitError {
+            attempted: "tidy".into(),
+            url: "the kept repositories".into(),
+            kind,
+        })
+    }
+
     /// The references whose names start with `prefix`, and the commits they lead to.
     pub async fn list_refs(
         &self,

@@ -83,7 +83,7 @@ pub fn decode(value: &Value) -> Result<FluxObject, DecodeError> {
     let (mut spec, mut status) = (part("spec"), part("status"));
     to_current(kind, &mut spec, &mut status);
     let metadata = metadata(value.get("metadata"))?;
-    FluxObject::build(kind, api_version.to_owned(), metadata, without_nulls(spec), status)
+    FluxObject::build(kind, api_version.to_owned(), metadata, tidy(spec), status)
         .map_err(|error| Problem::new(Path::of(&["spec"]), error.to_string()).into())
 }
 
@@ -103,24 +103,27 @@ fn names(value: &Value, problems: &mut Vec<Problem>) {
 }
 
 fn metadata(value: Option<&Value>) -> Result<ObjectMeta, DecodeError> {
-    let value = without_nulls(value.cloned().unwrap_or_default());
+    let value = tidy(value.cloned().unwrap_or_default());
     serde_json::from_value(value)
         .map_err(|error| Problem::new(Path::of(&["metadata"]), error.to_string()).into())
 }
 
-/// A null the rules let pass stands for absence; inside `values` it is the user's and stays.
-fn without_nulls(value: Value) -> Value {
+/// A null the rules let pass stands for absence, and `3.0` for `3`; inside `values` both are the user's and stay.
+fn tidy(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(
             map.into_iter()
                 .filter(|(_, value)| !value.is_null())
                 .map(|(key, value)| {
-                    let value = if key == "values" { value } else { without_nulls(value) };
+                    let value = if key == "values" { value } else { tidy(value) };
                     (key, value)
                 })
                 .collect(),
         ),
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(tidy).collect()),
+        Value::Number(number) => {
+            schema::whole(&Value::Number(number.clone())).map_or(Value::Number(number), Value::from)
+        }
         other => other,
     }
 }

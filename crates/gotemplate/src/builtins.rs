@@ -93,7 +93,10 @@ pub(crate) fn call(ctx: &mut Ctx, builtin: Builtin, args: &[Slot]) -> Result<Slo
         Builtin::Gt => Value::Bool(!compare::le(ctx, args)?),
         Builtin::Ge => Value::Bool(!compare::lt(&args[0].value, &args[1].value)?),
         Builtin::Html | Builtin::Js | Builtin::UrlQuery => {
-            let values = values(args);
+            let mut values = values(args);
+            for value in values.iter_mut().filter(|v| v.is_nil()) {
+                *value = Value::str("<no value>");
+            }
             let text = gofmt::sprint_indirect(&values, ctx.bounds())?;
             let text = match builtin {
                 Builtin::Html => escape::html(&text),
@@ -122,12 +125,19 @@ fn values(args: &[Slot]) -> Vec<Value> {
     args.iter().map(|slot| slot.value.clone()).collect()
 }
 
-/// Nothing a template can reach is a function value, so `call` always fails.
+/// Nothing a template can reach is a function value, so `call` always fails. The first argument is the
+/// name of what is called.
 fn call_value(args: &[Slot]) -> Result<Slot, Error> {
-    match args.first().map(|slot| &slot.value) {
-        None | Some(Value::Nil) => Err(Error::msg("call of nil")),
-        Some(value) => Err(Error::msg(format!("non-function of type {}", value.type_name()))),
+    let callee = &args[1].value;
+    if callee.is_nil() {
+        return Err(Error::msg("call of nil"));
     }
+    let name = match (&args[0].value, callee) {
+        (Value::Str(name), _) if !name.is_empty() => name.to_string(),
+        (_, Value::Str(text)) => text.to_string(),
+        (_, other) => format!("<{} Value>", other.type_name()),
+    };
+    Err(Error::msg(format!("non-function {name} of type {}", callee.type_name())))
 }
 
 /// Go's message for a type that has no such operation.

@@ -16,7 +16,7 @@ pub(crate) enum Op {
     Text { start: u32, len: u32 },
     /// Pop and print, at this action.
     Print(NodeId),
-    /// Pop.
+    /// Drop the top.
     Pop,
     /// Remember the node for error messages.
     At(NodeId),
@@ -30,10 +30,10 @@ pub(crate) enum Op {
     Variable(u32),
     /// Replace the top by one of its fields.
     Field(u32),
-    /// Push dot, then walk fields.
-    DotPath { path: u32, node: NodeId },
-    /// Push a variable, then walk fields.
-    VariablePath { variable: u32, path: u32, node: NodeId },
+    /// Push dot, then walk fields; `elem` looks into the interface at the end.
+    DotPath { path: u32, node: NodeId, elem: bool },
+    /// Push a variable, then walk fields; `elem` as above.
+    VariablePath { variable: u32, path: u32, node: NodeId, elem: bool },
     /// Look into the interface on top.
     Elem,
     /// Declare a variable with the top as value; the top stays.

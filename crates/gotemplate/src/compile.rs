@@ -24,19 +24,20 @@ pub(crate) fn compile(trees: Trees, funcs: &FuncMap) -> Vec<Arc<Template>> {
         messages: Vec::new(),
         ranges: Vec::new(),
         loops: Vec::new(),
+        label: 0,
     };
     let dollar = compiler.names.id(&"$".into());
     let mut roots: Vec<(Str, NodeId)> = roots.into_iter().collect();
     roots.sort_by(|a, b| a.0.cmp(&b.0));
     let mut entries = Vec::new();
     for (template, root) in &roots {
-        entries.push((template.clone(), *root, compiler.code.len()));
+        entries.push((template.clone(), *root, compiler.label()));
         compiler.list(*root);
         compiler.emit(Op::Return);
     }
     if !roots.iter().any(|(_, root)| *root == main) {
         // The text is blank and shares its name with a template it defines: it is executed, never found.
-        entries.push((name.as_str().into(), main, compiler.code.len()));
+        entries.push((name.as_str().into(), main, compiler.label()));
         compiler.list(main);
         compiler.emit(Op::Return);
     }
@@ -98,6 +99,8 @@ struct Compiler<'a> {
     messages: Vec<String>,
     ranges: Vec<RangeVars>,
     loops: Vec<Loop>,
+    /// The last position that something jumps to.
+    label: usize,
 }
 
 /// A loop being compiled: where to continue, and the breaks that wait for its end.
@@ -115,17 +118,24 @@ enum Param {
 
 impl Compiler<'_> {
     fn emit(&mut self, op: Op) -> usize {
+        // A node is remembered in vain if the next instruction remembers another.
+        let remembers = matches!(op, Op::At(_) | Op::DotPath { .. } | Op::VariablePath { .. });
+        if remembers && matches!(self.code.last(), Some(Op::At(_))) && self.label < self.code.len() {
+            self.code.pop();
+        }
         self.code.push(op);
         self.code.len() - 1
     }
 
-    fn here(&self) -> u32 {
-        self.code.len() as u32
+    /// Marks this position as one that something jumps to.
+    fn label(&mut self) -> usize {
+        self.label = self.code.len();
+        self.label
     }
 
     /// Makes a jump emitted earlier lead here.
     fn land(&mut self, at: usize) {
-        let here = self.here();
+        let here = self.label() as u32;
         match &mut self.code[at] {
             Op::Jump(target)
             | Op::JumpIfFalse(target)
@@ -260,6 +270,7 @@ impl Compiler<'_> {
         self.emit(Op::Mark);
         self.pipeline(pipe);
         let start = self.emit(Op::RangeStart { range, target: 0 });
+        self.label();
         let next = self.emit(Op::RangeNext { range, target: 0 });
         self.loops.push(Loop { head: next as u32, breaks: Vec::new() });
         self.list(list);
@@ -309,13 +320,28 @@ impl Compiler<'_> {
         self.emit(Op::At(id));
         for (i, command) in commands.iter().enumerate() {
             self.command(*command, i > 0);
-            if !matches!(self.code.last(), Some(Op::Const(_))) {
-                self.emit(Op::Elem);
-            }
+            self.elem();
         }
         for variable in decl {
             let name = self.variable_name(*variable);
             self.emit(if *assign { Op::Assign(name) } else { Op::Declare(name) });
+        }
+    }
+
+    /// Looks into the interface on top, unless what is there cannot be in one.
+    fn elem(&mut self) {
+        match self.code.last_mut() {
+            Some(Op::Const(_)) => {}
+            Some(Op::DotPath { elem, .. } | Op::VariablePath { elem, .. }) => *elem = true,
+            Some(Op::Call { func, .. }) => {
+                let result = self.func_list[*func as usize].result;
+                if result.is_any() || result == types::VALUE {
+                    self.emit(Op::Elem);
+                }
+            }
+            _ => {
+                self.emit(Op::Elem);
+            }
         }
     }
 
@@ -388,13 +414,14 @@ impl Compiler<'_> {
 
     fn path_from_dot(&mut self, id: NodeId, names: &[Str]) {
         self.paths.push(names.to_vec());
-        self.emit(Op::DotPath { path: self.paths.len() as u32 - 1, node: id });
+        self.emit(Op::DotPath { path: self.paths.len() as u32 - 1, node: id, elem: false });
     }
 
     fn path_from_variable(&mut self, id: NodeId, names: &[Str]) {
         let variable = self.names.id(&names[0]);
         self.paths.push(names[1..].to_vec());
-        self.emit(Op::VariablePath { variable, path: self.paths.len() as u32 - 1, node: id });
+        let path = self.paths.len() as u32 - 1;
+        self.emit(Op::VariablePath { variable, path, node: id, elem: false });
     }
 
     fn chain(&mut self, id: NodeId, node: NodeId, fields: &[Str], args: &[NodeId], piped: bool) {
@@ -460,15 +487,21 @@ impl Compiler<'_> {
             return self.short_circuit(builtin == Builtin::Or, args, piped);
         }
         let param = |i: usize| params[i.min(params.len() - 1)];
+        let is_call = matches!(func.body, FuncBody::Builtin(Builtin::Call));
+        if is_call {
+            // The name of what is called, for error messages; empty if it comes through the pipeline.
+            let callee = args.first().map_or(Str::EMPTY, |arg| self.nodes.print(*arg).into());
+            self.constant(Const::Str(callee));
+        }
         for (i, arg) in args.iter().enumerate() {
             self.argument(*arg, Param::Known(param(i)));
         }
-        if piped {
+        if piped && !takes_anything(param(given - 1)) {
             let ty = self.type_id(param(given - 1));
-            self.emit(Op::ValidateFinal { ty, above: args.len() as u16 });
+            self.emit(Op::ValidateFinal { ty, above: args.len() as u16 + u16::from(is_call) });
         }
         let func = self.func_id(name, func);
-        self.emit(Op::Call { func, args: given as u16, piped, node });
+        self.emit(Op::Call { func, args: given as u16 + u16::from(is_call), piped, node });
     }
 
     fn func_id(&mut self, name: &str, func: Arc<Func>) -> u32 {
@@ -546,6 +579,7 @@ impl Compiler<'_> {
             }
         }
         match param {
+            Param::Known(ty) if takes_anything(ty) => {}
             Param::Known(ty) => {
                 let ty = self.type_id(ty);
                 self.emit(Op::Validate(ty));
@@ -562,6 +596,11 @@ impl Compiler<'_> {
             Err(message) => self.fail(message),
         }
     }
+}
+
+/// Whether every value is fine as a parameter of that type as it is.
+fn takes_anything(ty: GoType) -> bool {
+    ty == types::ANY || ty == types::VALUE
 }
 
 /// A number where no type is asked for: its syntax tells.

@@ -6,13 +6,16 @@
 mod call;
 mod eval;
 mod range;
+#[cfg(test)]
+mod tests;
 
-use crate::code::{Op, Template, Unit};
+use crate::code::{Op, Unit};
 use crate::func::AfterFn;
 use crate::parse::NodeId;
-use crate::set::{Parsed, TemplateSet};
+use crate::set::{Local, Parsed, TemplateSet, View};
 use crate::{Ctx, Error, ExecError, Limit, Method, Str, Value, gofmt};
 use range::Loop;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A value as Go's reflection holds it: `interface` says it was found in a place of type
@@ -37,13 +40,10 @@ impl Slot {
     }
 }
 
-/// A template being executed.
+/// A template being executed, and the registers of what called it.
 struct Frame {
-    template: Arc<Template>,
-    set: Arc<TemplateSet>,
-    ip: usize,
-    node: Option<NodeId>,
-    dot: Slot,
+    template: Rc<Local>,
+    view: Rc<View>,
     depth: usize,
     vars: usize,
     marks: usize,
@@ -52,6 +52,17 @@ struct Frame {
     stack: usize,
     methods: usize,
     origin: Origin,
+    caller: Registers,
+}
+
+/// Where execution stands.
+#[derive(Default)]
+struct Registers {
+    ip: usize,
+    node: Option<NodeId>,
+    dot: Slot,
+    /// Where the variables of the current template begin.
+    vars: usize,
 }
 
 /// Who started a frame.
@@ -74,6 +85,8 @@ struct MethodCall {
 /// template to the next, as in Helm's renders.
 pub struct Renderer {
     ctx: Ctx,
+    at: Registers,
+    base: Option<Rc<View>>,
     stack: Vec<Slot>,
     args: Vec<Value>,
     vars: Vec<(u32, Slot)>,
@@ -91,6 +104,8 @@ impl Renderer {
     pub fn new(ctx: Ctx) -> Renderer {
         Renderer {
             ctx,
+            at: Registers::default(),
+            base: None,
             stack: Vec::new(),
             args: Vec::new(),
             vars: Vec::new(),
@@ -111,31 +126,36 @@ impl Renderer {
 
     /// Executes the template of that name with `data` as dot and gives back its output.
     pub fn execute(&mut self, set: &Arc<TemplateSet>, name: &str, data: Value) -> Result<Vec<u8>, Error> {
-        let Some(template) = set.find(name.as_bytes()) else {
+        let view = self.view(set);
+        let Some(template) = view.find(name.as_bytes()) else {
             return Err(no_template(set, name.as_bytes()));
         };
-        self.start(template.clone(), set.clone(), data)
+        self.start(template, view, data)
     }
 
     /// Executes an extra text over a set; its `define`s are seen by nothing else.
     pub fn execute_parsed(
         &mut self,
         set: &Arc<TemplateSet>,
-        parsed: &Parsed,
+        parsed: &Arc<Parsed>,
         data: Value,
     ) -> Result<Vec<u8>, Error> {
-        self.start(parsed.main().clone(), set.extended(parsed), data)
+        let view = Rc::new(View::Over { parsed: parsed.clone(), below: self.view(set) });
+        self.start(Rc::new(Local(parsed.main().clone())), view, data)
     }
 
-    fn start(
-        &mut self,
-        template: Arc<Template>,
-        set: Arc<TemplateSet>,
-        data: Value,
-    ) -> Result<Vec<u8>, Error> {
+    /// This render's view of a set, kept from one template to the next.
+    fn view(&mut self, set: &Arc<TemplateSet>) -> Rc<View> {
+        match &self.base {
+            Some(view) if Arc::ptr_eq(view.set(), set) => view.clone(),
+            _ => self.base.insert(View::new(set.clone())).clone(),
+        }
+    }
+
+    fn start(&mut self, template: Rc<Local>, view: Rc<View>, data: Value) -> Result<Vec<u8>, Error> {
         self.out.clear();
         self.calls = 0;
-        self.push_frame(template, set, Slot::plain(data), 0, Origin::Caller);
+        self.push_frame(template, view, Slot::plain(data), 0, Origin::Caller);
         let result = self.run();
         self.frames.clear();
         self.loops.clear();
@@ -144,34 +164,28 @@ impl Renderer {
         self.vars.clear();
         self.marks.clear();
         self.dots.clear();
+        self.at = Registers::default();
         result.map(|()| std::mem::take(&mut self.out))
     }
 
-    fn push_frame(
-        &mut self,
-        template: Arc<Template>,
-        set: Arc<TemplateSet>,
-        dot: Slot,
-        depth: usize,
-        origin: Origin,
-    ) {
-        let frame = Frame {
-            ip: template.entry,
-            node: None,
+    fn push_frame(&mut self, template: Rc<Local>, view: Rc<View>, dot: Slot, depth: usize, origin: Origin) {
+        let vars = self.vars.len();
+        self.vars.push((template.0.unit.dollar, dot.clone()));
+        let registers = Registers { ip: template.0.entry, node: None, dot, vars };
+        let caller = std::mem::replace(&mut self.at, registers);
+        self.frames.push(Frame {
             depth,
-            vars: self.vars.len(),
+            vars,
             marks: self.marks.len(),
             dots: self.dots.len(),
             loops: self.loops.len(),
             stack: self.stack.len(),
             methods: self.methods.len(),
-            dot: dot.clone(),
             origin,
-            set,
+            view,
             template,
-        };
-        self.vars.push((frame.template.unit.dollar, dot));
-        self.frames.push(frame);
+            caller,
+        });
     }
 
     /// Runs until the frame of the caller ends, taking errors to the functions that may handle them.
@@ -193,6 +207,7 @@ impl Renderer {
             self.loops.truncate(frame.loops);
             self.stack.truncate(frame.stack);
             self.methods.truncate(frame.methods);
+            self.at = frame.caller;
             let Origin::Function { output, after, call, node } = frame.origin else { continue };
             self.out.truncate(output);
             self.calls -= 1;
@@ -214,10 +229,6 @@ impl Renderer {
         self.frames.last().expect("an instruction runs in a frame")
     }
 
-    fn frame_mut(&mut self) -> &mut Frame {
-        self.frames.last_mut().expect("an instruction runs in a frame")
-    }
-
     fn pop(&mut self) -> Slot {
         self.stack.pop().expect("the compiler balances the stack")
     }
@@ -233,8 +244,9 @@ impl Renderer {
 
     fn exec_error(&self, message: String) -> ExecError {
         let frame = self.frame();
-        let at = frame.node.map(|node| frame.template.unit.error_context(node));
-        ExecError::new(frame.template.name.to_string(), at, message)
+        let template = &frame.template.0;
+        let at = self.at.node.map(|node| template.unit.error_context(node));
+        ExecError::new(template.name.to_string(), at, message)
     }
 
     fn write(&mut self, bytes: usize) -> Result<(), Error> {
@@ -247,11 +259,21 @@ impl Renderer {
 
     /// Executes instructions until the outermost frame returns.
     fn run_frames(&mut self) -> Result<(), Error> {
-        let mut unit: Arc<Unit> = self.frame().template.unit.clone();
         loop {
-            let frame = self.frame_mut();
-            let op = unit.code[frame.ip];
-            frame.ip += 1;
+            let template = self.frame().template.clone();
+            if self.run_template(&template.0.unit)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Executes instructions of one text until another takes over; true when the outermost frame
+    /// returned.
+    fn run_template(&mut self, unit: &Unit) -> Result<bool, Error> {
+        let depth = self.frames.len();
+        loop {
+            let op = unit.code[self.at.ip];
+            self.at.ip += 1;
             self.ctx.steps += 1;
             if self.ctx.steps > self.ctx.limits.steps {
                 return Err(Limit::Steps(self.ctx.limits.steps).into());
@@ -263,21 +285,20 @@ impl Renderer {
                     self.out.extend_from_slice(&unit.text[range]);
                 }
                 Op::Print(node) => {
-                    self.frame_mut().node = Some(node);
+                    self.at.node = Some(node);
                     self.print()?;
                 }
                 Op::Pop => {
                     self.pop();
                 }
-                Op::At(node) => self.frame_mut().node = Some(node),
+                Op::At(node) => self.at.node = Some(node),
                 Op::Const(id) => self.stack.push(Slot::plain(unit.consts[id as usize].value())),
                 Op::Zero(ty) => self.push_zero(unit.types[ty as usize]),
                 Op::Dot => {
-                    let dot = self.frame().dot.clone();
-                    self.stack.push(dot);
+                    self.stack.push(self.at.dot.clone());
                 }
                 Op::Variable(name) => {
-                    let value = self.variable(&unit, name)?;
+                    let value = self.variable(unit, name)?;
                     self.stack.push(value);
                 }
                 Op::Field(name) => {
@@ -285,17 +306,17 @@ impl Renderer {
                     let value = self.field(receiver, &unit.names[name as usize])?;
                     self.stack.push(value);
                 }
-                Op::DotPath { path, node } => {
-                    let frame = self.frame_mut();
-                    frame.node = Some(node);
-                    let dot = frame.dot.clone();
-                    let value = self.walk(dot, &unit.paths[path as usize])?;
+                Op::DotPath { path, node, elem } => {
+                    self.at.node = Some(node);
+                    let mut value = self.walk(self.at.dot.clone(), &unit.paths[path as usize])?;
+                    value.interface &= !elem;
                     self.stack.push(value);
                 }
-                Op::VariablePath { variable, path, node } => {
-                    self.frame_mut().node = Some(node);
-                    let value = self.variable(&unit, variable)?;
-                    let value = self.walk(value, &unit.paths[path as usize])?;
+                Op::VariablePath { variable, path, node, elem } => {
+                    self.at.node = Some(node);
+                    let value = self.variable(unit, variable)?;
+                    let mut value = self.walk(value, &unit.paths[path as usize])?;
+                    value.interface &= !elem;
                     self.stack.push(value);
                 }
                 Op::Elem => self.top().interface = false,
@@ -305,28 +326,26 @@ impl Renderer {
                 }
                 Op::Assign(name) => {
                     let value = self.top().clone();
-                    self.assign(&unit, name, value)?;
+                    self.assign(unit, name, value)?;
                 }
                 Op::Validate(ty) => {
-                    let slot = self.pop();
-                    let slot = self.validate(slot, unit.types[ty as usize])?;
-                    self.stack.push(slot);
+                    let at = self.stack.len() - 1;
+                    self.validate_at(at, unit.types[ty as usize])?;
                 }
                 Op::ValidateFinal { ty, above } => {
                     let at = self.stack.len() - 1 - above as usize;
-                    let slot = std::mem::take(&mut self.stack[at]);
-                    self.stack[at] = self.validate(slot, unit.types[ty as usize])?;
+                    self.validate_at(at, unit.types[ty as usize])?;
                 }
                 Op::Call { func, args, piped, node } => {
-                    self.call(&unit, func, args as usize, piped, node)?;
-                    if !Arc::ptr_eq(&unit, &self.frame().template.unit) {
-                        unit = self.frame().template.unit.clone();
+                    self.call(unit, func, args as usize, piped, node)?;
+                    if self.frames.len() != depth {
+                        return Ok(false);
                     }
                 }
                 Op::ShortCircuit { on, keep, target } => {
                     let truth = self.top().value.truth();
                     if truth == on {
-                        self.frame_mut().ip = target as usize;
+                        self.at.ip = target as usize;
                     } else if !keep {
                         self.pop();
                     }
@@ -342,25 +361,24 @@ impl Renderer {
                 Op::Method { name, args, piped, target } => {
                     let name = &unit.names[name as usize];
                     if !self.start_method(name, args as usize, piped)? {
-                        self.frame_mut().ip = target as usize;
+                        self.at.ip = target as usize;
                     }
                 }
                 Op::MethodArg(index) => {
                     let ty = self.method_param(index as usize);
-                    let slot = self.pop();
-                    let slot = self.validate(slot, ty)?;
-                    self.stack.push(slot);
+                    let at = self.stack.len() - 1;
+                    self.validate_at(at, ty)?;
                 }
                 Op::MethodLiteral { node, index } => {
                     let ty = self.method_param(index as usize);
-                    self.literal(&unit, node, ty)?;
+                    self.literal(unit, node, ty)?;
                 }
                 Op::CallMethod { args, piped, node } => self.call_method(args as usize, piped, node)?,
-                Op::Fail(message) => return Err(self.error(unit.messages[message as usize].clone())),
-                Op::Jump(target) => self.frame_mut().ip = target as usize,
+                Op::Fail(message) => return Err(self.error(&*unit.messages[message as usize])),
+                Op::Jump(target) => self.at.ip = target as usize,
                 Op::JumpIfFalse(target) => {
                     if !self.pop().value.truth() {
-                        self.frame_mut().ip = target as usize;
+                        self.at.ip = target as usize;
                     }
                 }
                 Op::Mark => self.marks.push(self.vars.len()),
@@ -372,40 +390,40 @@ impl Renderer {
                 Op::EnterWith(target) => {
                     let value = self.pop();
                     if value.value.truth() {
-                        let old = std::mem::replace(&mut self.frame_mut().dot, value);
+                        let old = std::mem::replace(&mut self.at.dot, value);
                         self.dots.push(old);
                     } else {
-                        self.frame_mut().ip = target as usize;
+                        self.at.ip = target as usize;
                     }
                 }
                 Op::LeaveWith => {
                     if let Some(dot) = self.dots.pop() {
-                        self.frame_mut().dot = dot;
+                        self.at.dot = dot;
                     }
                 }
                 Op::RangeStart { range, target } => {
                     if !self.range_start(&unit.ranges[range as usize])? {
-                        self.frame_mut().ip = target as usize;
+                        self.at.ip = target as usize;
                     }
                 }
                 Op::RangeNext { range, target } => {
-                    if !self.range_next(&unit, &unit.ranges[range as usize])? {
-                        self.frame_mut().ip = target as usize;
+                    if !self.range_next(unit, &unit.ranges[range as usize])? {
+                        self.at.ip = target as usize;
                     }
                 }
                 Op::Break(target) => {
                     self.leave_body();
                     self.end_loop();
-                    self.frame_mut().ip = target as usize;
+                    self.at.ip = target as usize;
                 }
                 Op::Continue(target) => {
                     self.leave_body();
-                    self.frame_mut().ip = target as usize;
+                    self.at.ip = target as usize;
                 }
                 Op::FindTemplate(name) => {
                     let name = &unit.names[name as usize];
                     let frame = self.frame();
-                    if frame.set.find(name).is_none() {
+                    if frame.view.find(name).is_none() {
                         return Err(self.error(format!("template {} not defined", gofmt::quote(name))));
                     }
                     if frame.depth == self.ctx.limits.depth {
@@ -416,19 +434,12 @@ impl Renderer {
                 Op::CallTemplate(name) => {
                     let dot = self.pop();
                     let frame = self.frame();
-                    let Some(template) = frame.set.find(&unit.names[name as usize]) else { continue };
-                    let (template, set, depth) = (template.clone(), frame.set.clone(), frame.depth + 1);
-                    unit = template.unit.clone();
-                    self.push_frame(template, set, dot, depth, Origin::Template);
+                    let Some(template) = frame.view.find(&unit.names[name as usize]) else { continue };
+                    let (view, depth) = (frame.view.clone(), frame.depth + 1);
+                    self.push_frame(template, view, dot, depth, Origin::Template);
+                    return Ok(false);
                 }
-                Op::Return => {
-                    if self.end_frame()? {
-                        return Ok(());
-                    }
-                    if !Arc::ptr_eq(&unit, &self.frame().template.unit) {
-                        unit = self.frame().template.unit.clone();
-                    }
-                }
+                Op::Return => return self.end_frame(),
             }
         }
     }
@@ -437,6 +448,7 @@ impl Renderer {
     fn end_frame(&mut self) -> Result<bool, Error> {
         let Some(frame) = self.frames.pop() else { return Ok(true) };
         self.vars.truncate(frame.vars);
+        self.at = frame.caller;
         match frame.origin {
             Origin::Caller => Ok(true),
             Origin::Template => Ok(false),
@@ -461,7 +473,7 @@ impl Renderer {
             Value::Nil => self.out.extend_from_slice(b"<no value>"),
             Value::Func(_) => {
                 let frame = self.frame();
-                let node = frame.node.map(|node| frame.template.unit.nodes.print(node));
+                let node = self.at.node.map(|node| frame.template.0.unit.nodes.print(node));
                 let type_name = slot.type_name();
                 let text = format!("can't print {} of type {type_name}", node.unwrap_or_default());
                 return Err(self.error(text));

@@ -24,13 +24,24 @@ pub trait Host: Any {
         false
     }
 
-    /// The exported fields in order of declaration, for printing and encoding.
+    /// The exported fields in order of declaration.
     fn fields(&self) -> Vec<(&'static str, Value)> {
         Vec::new()
     }
 
+    /// All fields in order of declaration, unexported ones too: what `fmt` prints.
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
     /// What the Go type's `String` or `Error` method returns; `None` if it has neither.
     fn string(&self) -> Option<Str> {
+        None
+    }
+
+    /// What `String` returns when only the pointer has the method. A template's own printing
+    /// (`{{ .Capabilities.KubeVersion }}`) finds it, `print` and the other functions do not.
+    fn pointer_string(&self) -> Option<Str> {
         None
     }
 

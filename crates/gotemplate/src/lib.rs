@@ -14,6 +14,7 @@ pub mod frozen;
 pub mod func;
 pub mod gofmt;
 pub mod host;
+pub mod json;
 mod map;
 mod parse;
 mod set;

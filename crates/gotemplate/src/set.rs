@@ -2,7 +2,9 @@
 
 use crate::code::Template;
 use crate::{Error, FuncMap, Str, compile, parse};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What a missing key of a map evaluates to.
@@ -52,18 +54,17 @@ impl Parsed {
     }
 }
 
-/// Templates by name. A set may lie over another, which it extends without copying.
+/// Templates by name. Immutable once built; renders on all threads share it.
 pub struct TemplateSet {
     name: String,
     missing_key: MissingKey,
     templates: HashMap<Str, Arc<Template>>,
-    below: Option<Arc<TemplateSet>>,
 }
 
 impl TemplateSet {
     /// An empty set; the name is the root template's, which appears in error messages.
     pub fn new(name: impl Into<String>, missing_key: MissingKey) -> TemplateSet {
-        TemplateSet { name: name.into(), missing_key, templates: HashMap::new(), below: None }
+        TemplateSet { name: name.into(), missing_key, templates: HashMap::new() }
     }
 
     /// Adds a parsed text. Its templates replace those of the same names, unless they are blank.
@@ -74,18 +75,6 @@ impl TemplateSet {
             }
             self.templates.insert(template.name.clone(), template.clone());
         }
-    }
-
-    /// A set over this one, with the templates of a parsed text in front.
-    pub fn extended(self: &Arc<Self>, parsed: &Parsed) -> Arc<TemplateSet> {
-        let mut set = TemplateSet {
-            name: self.name.clone(),
-            missing_key: self.missing_key,
-            templates: HashMap::new(),
-            below: Some(self.clone()),
-        };
-        set.add(parsed);
-        Arc::new(set)
     }
 
     /// Whether a template of that name is defined.
@@ -103,12 +92,61 @@ impl TemplateSet {
     }
 
     pub(crate) fn find(&self, name: &[u8]) -> Option<&Arc<Template>> {
-        let mut set = self;
+        self.templates.get(name)
+    }
+}
+
+/// One render's own handle of a template, so that calls do not touch counters other threads touch too.
+pub(crate) struct Local(pub(crate) Arc<Template>);
+
+/// One render's view of a set: the set itself, or an extra text over another view.
+pub(crate) enum View {
+    Set { set: Arc<TemplateSet>, seen: RefCell<HashMap<Str, Rc<Local>>> },
+    Over { parsed: Arc<Parsed>, below: Rc<View> },
+}
+
+impl View {
+    pub(crate) fn new(set: Arc<TemplateSet>) -> Rc<View> {
+        Rc::new(View::Set { set, seen: RefCell::default() })
+    }
+
+    pub(crate) fn set(&self) -> &Arc<TemplateSet> {
+        let mut view = self;
         loop {
-            if let Some(template) = set.templates.get(name) {
-                return Some(template);
+            match view {
+                View::Set { set, .. } => return set,
+                View::Over { below, .. } => view = below,
             }
-            set = set.below.as_deref()?;
+        }
+    }
+
+    pub(crate) fn find(&self, name: &[u8]) -> Option<Rc<Local>> {
+        let mut view = self;
+        let mut blank = None;
+        loop {
+            match view {
+                View::Set { set, seen } => {
+                    if let Some(local) = seen.borrow().get(name) {
+                        return Some(local.clone());
+                    }
+                    let Some(template) = set.find(name) else {
+                        return blank.map(|template| Rc::new(Local(template)));
+                    };
+                    let local = Rc::new(Local(template.clone()));
+                    seen.borrow_mut().insert(template.name.clone(), local.clone());
+                    return Some(local);
+                }
+                View::Over { parsed, below } => {
+                    if let Some(template) = parsed.templates.iter().find(|t| t.name.as_bytes() == name) {
+                        if !template.is_empty {
+                            return Some(Rc::new(Local(template.clone())));
+                        }
+                        // A blank one does not hide what is below.
+                        blank.get_or_insert_with(|| template.clone());
+                    }
+                    view = below;
+                }
+            }
         }
     }
 }

@@ -136,6 +136,12 @@ impl TypeDesc {
         }
     }
 
+    /// The result of a method that templates find but cannot call, because Go's has a second result that
+    /// is no error; the reason is `second return value should be error; is int`.
+    pub const fn unusable(reason: &'static str) -> TypeDesc {
+        TypeDesc::plain(reason, Kind::Invalid, None)
+    }
+
     /// A type whose values are [`Host`](crate::Host) objects: a struct, a pointer, a named number.
     pub const fn host(name: &'static str, kind: Kind, methods: &'static [Method]) -> TypeDesc {
         TypeDesc { name, kind, elem: None, underlying: None, methods }

@@ -171,6 +171,12 @@ impl Value {
         self.go_type().map_or("<nil>", GoType::name)
     }
 
+    /// The name of the type a pointer points to, otherwise the type's own name.
+    pub fn pointee_name(&self) -> &'static str {
+        let name = self.type_name();
+        if self.kind() == Kind::Pointer { name.strip_prefix('*').unwrap_or(name) } else { name }
+    }
+
     /// The kind; `Invalid` for the untyped nil.
     pub fn kind(&self) -> Kind {
         self.go_type().map_or(Kind::Invalid, GoType::kind)

@@ -96,6 +96,20 @@ impl KubeVersion {
     }
 }
 
+impl KubeVersion {
+    /// [`KubeVersion::parse`] as a profile's helm does it: older ones drop the suffix.
+    ///
+    /// # Errors
+    /// As [`KubeVersion::parse`].
+    pub fn parse_as(text: &str, profile: &HelmProfile) -> Result<Self, KubeVersionError> {
+        let mut version = Self::parse(text)?;
+        if !profile.normalized_kube_version {
+            version.version.clone_from(&version.normalized);
+        }
+        Ok(version)
+    }
+}
+
 /// apimachinery's `ParseGeneric`: `^\s*v?([0-9]+(?:\.[0-9]+)*)(.*)*$`, at least two numbers.
 fn parse_generic(text: &str) -> Result<Vec<u64>, KubeVersionError> {
     let trimmed = text.trim_start_matches([' ', '\t', '\n', '\r', '\u{c}']);

@@ -31,9 +31,11 @@ pub use chart::load::{LoadError, load_archive, load_files};
 pub use chart::metadata::{Dependency, Maintainer, Metadata};
 pub use chart::{Chart, ChartFile, ChartFiles, CrdFile, Lock};
 pub use engine::{
-    CompiledChart, Lookup, LookupRead, NoCluster, Reads, ReleaseOptions, RenderContext, RenderError, Rendered,
+    CompiledChart, Entropy, Lookup, LookupRead, NoCluster, Reads, ReleaseOptions, RenderContext, RenderError,
+    Rendered,
 };
 pub use limits::Limits;
 pub use manifest::{Hook, HookEvent, Manifest};
 pub use output::TemplateOutput;
 pub use profile::HelmProfile;
+pub use schema::RemoteSchemas;

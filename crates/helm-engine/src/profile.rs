@@ -58,9 +58,9 @@ pub struct HelmProfile {
     pub webhooks_last: bool,
     /// The text of execution errors.
     pub errors: ErrorFormat,
-    /// Whether `mustToYaml`, `mustToToml` and Helm's own `mustToJson` exist.
-    pub must_encoders: bool,
-    /// Whether the duration functions exist (v4.3).
+    /// Whether `mustToYaml` exists (v4).
+    pub must_to_yaml: bool,
+    /// Whether `mustToToml` and the duration functions exist (v4.3).
     pub duration_functions: bool,
     /// What `typeOf .Values` prints.
     pub values_type: &'static str,
@@ -87,7 +87,7 @@ impl HelmProfile {
             chart_shape: ChartShape::Map,
             webhooks_last: true,
             errors: ErrorFormat::Chain,
-            must_encoders: true,
+            must_to_yaml: true,
             duration_functions: true,
             values_type: "common.Values",
             kube_minor: 37,
@@ -133,7 +133,7 @@ impl HelmProfile {
             chart_shape: ChartShape::Struct,
             webhooks_last: false,
             errors: ErrorFormat::SingleLine,
-            must_encoders: false,
+            must_to_yaml: false,
             values_type: "chartutil.Values",
             kube_minor: 34,
             api_versions: crate::capabilities::API_VERSIONS_V0_34,

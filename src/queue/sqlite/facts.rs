@@ -32,5 +32,6 @@ pub(in super::super) async fn facts(conn: &mut SqliteConnection, now: i64) -> sq
         outbox_oldest: optional_time(&row, "outbox_oldest")?,
         outbox_dead: count("outbox_dead")?,
         deliveries: count("deliveries")?,
+        commits: 0,
     })
 }

@@ -7,7 +7,9 @@ use git2::Oid;
 
 use super::error::{GitError, GitErrorKind, shown};
 use super::kept::{Kept, blocking, damaged};
-use super::tree::{FileLimits, Included, Mount, Surveys, View};
+use super::survey::Surveys;
+use super::tree::{Included, Mount, View};
+use super::walk::FileLimits;
 use crate::model::{Revision, Timestamp};
 use crate::source::ignore::IgnoreRules;
 use crate::source::limits::SourceLimits;

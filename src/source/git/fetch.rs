@@ -9,9 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use git2::Oid;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::ExposeSecret as _;
-use sha2::Sha256;
 use tokio::sync::Semaphore;
 
 use super::address::Address;
@@ -23,27 +20,25 @@ use super::protocol::{Conversation, FetchPlan, Greeting, Remote, RemoteRef};
 use super::reference::{Target, commit_of, modern, parse_commit};
 use super::request::{GitCredentials, GitRequest};
 use super::ssh::SshClients;
-use super::submodules;
-use super::tree::{Mount, Surveys, View};
+use super::store::key;
+use super::survey::Surveys;
+use super::tree::View;
 use crate::source::limits::SourceLimits;
-
-/// Submodules within submodules, as go-git (and so Flux) follows them.
-const SUBMODULE_LEVELS: usize = 10;
 
 /// Everything git: clients, kept repositories, bounds.
 pub(crate) struct Git {
-    directory: PathBuf,
-    key: Vec<u8>,
-    limits: Arc<SourceLimits>,
-    permits: Arc<Semaphore>,
+    pub(super) directory: PathBuf,
+    pub(super) key: Vec<u8>,
+    pub(super) limits: Arc<SourceLimits>,
+    pub(super) permits: Arc<Semaphore>,
     http: HttpClients,
     ssh: Arc<SshClients>,
-    kept: Mutex<HashMap<String, Arc<Kept>>>,
-    surveys: Arc<Surveys>,
+    pub(super) kept: Mutex<HashMap<String, Arc<Kept>>>,
+    pub(super) surveys: Arc<Surveys>,
 }
 
 /// A commit that is here, and the reference it was found by.
-struct Found {
+pub(crate) struct Found {
     reference: String,
     commit: Oid,
 }
@@ -174,7 +169,7 @@ impl Git {
     }
 
     /// Brings the commit here and makes sure that it can be read; a damaged copy is fetched anew, once.
-    async fn bring_sound(
+    pub(crate) async fn bring_sound(
         &self,
         kept: &Arc<Kept>,
         remote: &Remote,
@@ -346,7 +341,7 @@ impl Git {
             listed = list(None).await;
         }
         let (conversation, references) = listed?;
-        gate.greeting = Some(conversation.greeting().clone());
+        gate.greeting = conversation.greeting();
         Ok(Asked { conversation, references, ahead })
     }
 
@@ -369,7 +364,7 @@ impl Git {
         }
         let prefixes = target.prefixes();
         let conversation = self.open(remote.clone(), gate.greeting.take(), &prefixes).await?;
-        gate.greeting = Some(conversation.greeting().clone());
+        gate.greeting = conversation.greeting();
         let plan = {
             let name = name.clone();
             kept.run(move |repository| Ok(kept::plan(repository, &name, vec![commit]))).await?
@@ -442,7 +437,7 @@ impl Git {
         Ok(references.is_empty())
     }
 
-    fn remote(&self, request: &GitRequest, address: &Address) -> Result<Remote, GitErrorKind> {
+    pub(crate) fn remote(&self, request: &GitRequest, address: &Address) -> Result<Remote, GitErrorKind> {
         if address.is_ssh() {
             return Ok(Remote::Ssh(self.ssh.remote(address, &request.credentials)?));
         }
@@ -453,125 +448,6 @@ impl Git {
         }
         let http = self.http.remote(address, &request.credentials, &request.tls, request.proxy.as_ref())?;
         Ok(Remote::Http(http))
-    }
-
-    /// The kept repository of this URL and these credentials: who cannot read the one cannot read the other.
-    fn kept(&self, request: &GitRequest, address: &Address) -> Arc<Kept> {
-        let name = hex::encode(&self.identity(request, address)[..16]);
-        let mut all = self.kept.lock().expect("held for one lookup");
-        let kept = all.entry(name).or_insert_with_key(|name| {
-            Arc::new(Kept::new(self.directory.join(format!("{name}.git")), Arc::clone(&self.permits)))
-        });
-        Arc::clone(kept)
-    }
-
-    fn identity(&self, request: &GitRequest, address: &Address) -> Vec<u8> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
-        let mut part = |bytes: &[u8]| {
-            mac.update(&(bytes.len() as u64).to_be_bytes());
-            mac.update(bytes);
-        };
-        part(address.shown().as_bytes());
-        part(address.username().unwrap_or_default().as_bytes());
-        match (&request.credentials_name, &request.credentials) {
-            (Some(name), _) => {
-                part(b"named");
-                part(name.as_bytes());
-            }
-            (None, GitCredentials::None) => {
-                part(b"none");
-                part(address.password().map_or("", |secret| secret.expose_secret()).as_bytes());
-            }
-            (None, GitCredentials::Basic { username, password }) => {
-                part(b"basic");
-                part(username.as_bytes());
-                part(password.expose_secret().as_bytes());
-            }
-            (None, GitCredentials::Bearer(token)) => {
-                part(b"bearer");
-                part(token.expose_secret().as_bytes());
-            }
-            (None, GitCredentials::Ssh(ssh)) => {
-                part(b"ssh");
-                part(ssh.identity.expose_secret().as_bytes());
-            }
-        }
-        if let Some(client) = &request.tls.client {
-            part(&client.certificate);
-        }
-        mac.finalize().into_bytes().to_vec()
-    }
-
-    async fn mount_submodules(
-        &self,
-        request: &GitRequest,
-        parent: &Address,
-        view: &mut View,
-        below: &str,
-        level: usize,
-        count: &mut usize,
-    ) -> Result<(), GitErrorKind> {
-        let here = match below {
-            "" => view.clone(),
-            below => match view.mounts.get(below) {
-                Some(Mount::Tree { kept, root }) => {
-                    View::new(Arc::clone(kept), *root, Arc::clone(&self.surveys))
-                }
-                _ => return Ok(()),
-            },
-        };
-        let limit = self.limits.file_bytes;
-        let declared = kept::blocking(&self.permits, move || {
-            let Some(text) = here.read_file(".gitmodules", limit)? else {
-                return Ok(Vec::new());
-            };
-            let mut found = Vec::new();
-            for submodule in submodules::parse(&String::from_utf8_lossy(&text))? {
-                if let Some(commit) = gitlink(&here, &submodule.path)? {
-                    found.push((submodule, commit));
-                }
-            }
-            Ok(found)
-        })
-        .await?;
-        for (submodule, commit) in declared {
-            *count += 1;
-            if *count > self.limits.submodules || level >= SUBMODULE_LEVELS {
-                return Err(GitErrorKind::TooLarge {
-                    what: "the number of submodules".into(),
-                    limit: self.limits.submodules as u64,
-                });
-            }
-            let path = match below {
-                "" => submodule.path.clone(),
-                below => format!("{below}/{}", submodule.path),
-            };
-            let named = |kind: GitErrorKind, url: String| GitErrorKind::Submodule {
-                path: shown(&path, 200),
-                source: Box::new(GitError { attempted: format!("fetch commit `{commit}` from"), url, kind }),
-            };
-            let address =
-                parent.submodule(&submodule.url).map_err(|kind| named(kind, redacted(&submodule.url)))?;
-            let shown_url = address.shown().to_owned();
-            let mut own = request.clone();
-            if !parent.same_origin(&address) {
-                // credentials, certificates and the key were given for the parent's host alone
-                own.credentials = GitCredentials::None;
-                own.credentials_name = None;
-                own.tls.client = None;
-            }
-            let target = Target::Commit { commit, branch: None, reference: None };
-            let brought = async {
-                let remote = self.remote(&own, &address)?;
-                let kept = self.kept(&own, &address);
-                let (_, facts) = self.bring_sound(&kept, &remote, &target, None, None).await?;
-                Ok((kept, facts.tree))
-            };
-            let (kept, root) = brought.await.map_err(|kind| named(kind, shown_url))?;
-            view.mounts.insert(path.clone(), Mount::Tree { kept, root });
-            Box::pin(self.mount_submodules(&own, &address, view, &path, level + 1, count)).await?;
-        }
-        Ok(())
     }
 }
 
@@ -619,15 +495,6 @@ fn choose(
     Ok(Found { reference: reference.clone(), commit })
 }
 
-/// The commit a tree names at a submodule's path; blocks.
-fn gitlink(view: &View, path: &str) -> Result<Option<Oid>, GitErrorKind> {
-    let path = PathBuf::from(path);
-    view.kept.with(|repository| {
-        let tree = repository.find_tree(view.root).map_err(kept::damaged)?;
-        Ok(tree.get_path(&path).ok().filter(|entry| entry.filemode() == 0o160000).map(|entry| entry.id()))
-    })
-}
-
 fn address(request: &GitRequest) -> Result<Address, GitError> {
     Address::parse(&request.url).map_err(|kind| GitError {
         attempted: "use".to_owned(),
@@ -637,25 +504,10 @@ fn address(request: &GitRequest) -> Result<Address, GitError> {
 }
 
 /// A URL that could not be read, without what may be userinfo in it.
-fn redacted(url: &str) -> String {
+pub(crate) fn redacted(url: &str) -> String {
     let text = match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &url[..scheme], &url[at..]),
         _ => url.to_owned(),
     };
     shown(&text, 200)
-}
-
-/// A secret of this state directory, so that names on disk tell nothing about credentials.
-fn key(directory: &Path) -> std::io::Result<Vec<u8>> {
-    let path = directory.join("key");
-    match std::fs::read(&path) {
-        Ok(key) if key.len() == 32 => return Ok(key),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut key = uuid::Uuid::new_v4().as_bytes().to_vec();
-    key.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
-    super::super::write_private(&path, &key)?;
-    Ok(key)
 }

@@ -71,6 +71,7 @@ impl HttpClients {
             authorization,
             addresses: self.addresses,
             proxied: proxy.is_some(),
+            redirected: false,
         })
     }
 
@@ -204,6 +205,7 @@ pub(crate) struct HttpRemote {
     authorization: Option<HeaderValue>,
     addresses: AddressPolicy,
     proxied: bool,
+    redirected: bool,
 }
 
 impl HttpRemote {
@@ -254,6 +256,10 @@ impl HttpRemote {
         check(response)
     }
 
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.redirected
+    }
+
     fn at(&self, end: &str) -> Url {
         let mut url = self.base.clone();
         let path = format!("{}/{end}", url.path().trim_end_matches('/'));
@@ -274,7 +280,15 @@ impl HttpRemote {
             Some(value) => request.header(header::AUTHORIZATION, value.clone()),
             None => request,
         };
-        request.send().await.map_err(|error| match error.is_connect() {
+        let again = request.try_clone();
+        let mut sent = request.send().await;
+        // a kept connection may be closed by the server just as it is used again; all these requests only read
+        if let (Err(error), Some(again)) = (&sent, again)
+            && !error.is_connect()
+        {
+            sent = again.send().await;
+        }
+        sent.map_err(|error| match error.is_connect() {
             true => GitErrorKind::Connect(causes(&error)),
             false => GitErrorKind::Connection(causes(&error)),
         })
@@ -301,6 +315,7 @@ impl HttpRemote {
         base.set_path(path);
         base.set_query(None);
         self.base = base;
+        self.redirected = true;
         Ok(())
     }
 }

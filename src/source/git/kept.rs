@@ -40,6 +40,7 @@ pub(crate) struct Kept {
     removal: RwLock<()>,
     blocking: Arc<Semaphore>,
     damaged: AtomicBool,
+    used: AtomicBool,
     arrivals: AtomicU64,
     /// One fetch at a time; who waits takes what the one before brought.
     pub(crate) gate: tokio::sync::Mutex<Gate>,
@@ -73,6 +74,7 @@ impl Kept {
             removal: RwLock::new(()),
             blocking,
             damaged: AtomicBool::new(false),
+            used: AtomicBool::new(true),
             arrivals: AtomicU64::new(0),
             gate: tokio::sync::Mutex::new(Gate::default()),
         }
@@ -86,6 +88,33 @@ impl Kept {
     /// Whether a reader found something missing or broken.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::SeqCst)
+    }
+
+    /// Says that a fetch came by.
+    pub(crate) fn touch(&self) {
+        self.used.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a fetch came by since this was last asked.
+    pub(crate) fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::SeqCst)
+    }
+
+    /// Removes files while nobody reads.
+    pub(crate) async fn remove_files(self: &Arc<Self>, files: Vec<PathBuf>) -> Result<(), GitErrorKind> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let kept = Arc::clone(self);
+        blocking(&self.blocking, move || {
+            let _alone = kept.removal.write().map_err(|_| storage("a reader died"))?;
+            kept.handles.lock().expect("held for one clear").clear();
+            for file in files {
+                std::fs::remove_file(file)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Runs `work` on a thread that may block, with an open handle.

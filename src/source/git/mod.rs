@@ -11,6 +11,7 @@ mod fetch;
 mod http;
 mod kept;
 mod known_hosts;
+mod mounts;
 mod names;
 mod pack;
 mod pkt;
@@ -18,15 +19,19 @@ mod protocol;
 mod reference;
 mod request;
 mod ssh;
+mod store;
 mod submodules;
+mod survey;
+mod tidy;
 mod tree;
+mod walk;
 
 pub use checkout::{GitCheckout, RepositoryHandle};
 pub use error::{GitError, GitErrorKind};
 pub use request::{
     ClientCertificate, GitCredentials, GitReference, GitRequest, Proxy, PushHint, SshCredentials, TlsMaterial,
 };
-pub use tree::FileLimits;
+pub use walk::FileLimits;
 
 pub(crate) use fetch::Git;
 pub(crate) use names::elements;

@@ -131,8 +131,12 @@ impl Conversation {
         Ok(Self { remote, reader, greeting, listed, references, pack_bytes })
     }
 
-    pub(crate) fn greeting(&self) -> &Greeting {
-        &self.greeting
+    /// What to remember of the greeting: nothing if a redirect led here, so that the next fetch follows it too.
+    pub(crate) fn greeting(&self) -> Option<Greeting> {
+        match &self.remote {
+            Remote::Http(http) if http.is_redirected() => None,
+            Remote::Http(_) | Remote::Ssh(_) => Some(self.greeting.clone()),
+        }
     }
 
     /// The references whose names start with one of `prefixes`.

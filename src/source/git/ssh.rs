@@ -169,8 +169,7 @@ impl SshRemote {
                 self.host, self.port
             )));
         }
-        let mut preferred = russh::Preferred::default();
-        preferred.key = known.algorithms().into();
+        let preferred = russh::Preferred { key: known.algorithms().into(), ..russh::Preferred::default() };
         let config = client::Config {
             preferred,
             inactivity_timeout: Some(IDLE),

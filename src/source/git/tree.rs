@@ -2,8 +2,8 @@
 //!
 //! Links are followed inside the tree only. Calls block; the checkout runs them where that is allowed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use git2::{ObjectType, Oid};
 use sha2::{Digest as _, Sha256};
@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::GitErrorKind;
 use super::kept::{Kept, damaged};
 use super::names;
+use super::survey::Surveys;
 use crate::source::ignore::IgnoreRules;
 
 /// Links followed on the way to one file, as Linux does.
@@ -19,19 +20,6 @@ const LINKS: usize = 40;
 const LINK_BYTES: usize = 4096;
 /// Directories within directories.
 const DEPTH: usize = 128;
-/// Directories whose survey is remembered.
-const SURVEYS: usize = 100_000;
-
-/// Bounds for one walk.
-#[derive(Clone, Copy, Debug)]
-pub struct FileLimits {
-    /// Files.
-    pub files: usize,
-    /// Bytes of one file.
-    pub file_bytes: u64,
-    /// Bytes of all files.
-    pub total_bytes: u64,
-}
 
 /// A tree with whatever is mounted in it: submodules, included artifacts.
 #[derive(Clone, Debug)]
@@ -89,16 +77,6 @@ pub(crate) enum Content {
     Bytes(Arc<[u8]>),
 }
 
-/// What is remarkable below a tree, remembered by its id: unchanged directories are not looked at again.
-#[derive(Debug, Default)]
-pub(crate) struct Surveys(Mutex<HashMap<Oid, Arc<Survey>>>);
-
-#[derive(Debug, Default)]
-struct Survey {
-    links: Vec<String>,
-    ignore_files: Vec<(String, Oid)>,
-}
-
 impl Mount {
     fn root(&self) -> Directory {
         match self {
@@ -116,7 +94,7 @@ impl Mount {
 }
 
 impl View {
-    fn root(&self) -> Node {
+    pub(crate) fn root(&self) -> Node {
         Node::Directory(Directory::Tree { kept: Arc::clone(&self.kept), id: self.root })
     }
 
@@ -188,7 +166,11 @@ impl View {
     }
 
     /// What lies in the directory at `path`, sorted by name as Go reads directories.
-    fn children(&self, directory: &Directory, path: &str) -> Result<BTreeMap<String, Node>, GitErrorKind> {
+    pub(crate) fn children(
+        &self,
+        directory: &Directory,
+        path: &str,
+    ) -> Result<BTreeMap<String, Node>, GitErrorKind> {
         let mut children = match directory {
             Directory::Tree { kept, id } => kept.with(|repository| {
                 let tree = repository.find_tree(*id).map_err(damaged)?;
@@ -218,7 +200,7 @@ impl View {
         Ok(children)
     }
 
-    fn keeps(&self, path: &str) -> bool {
+    pub(crate) fn keeps(&self, path: &str) -> bool {
         self.sparse.is_empty() || self.sparse.iter().any(|prefix| path.starts_with(prefix.as_str()))
     }
 
@@ -343,156 +325,9 @@ impl View {
         files.sort_by(|(one, _), (other, _)| one.split('/').cmp(other.split('/')));
         Ok(IgnoreRules::new(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), spec))
     }
-
-    /// Every file below `path` that the rules leave in, by its path relative to `path`; `None` without a directory.
-    /// A link to a file is that file, one to a directory is walked into; links that leave the tree, dangle or
-    /// lead back to where they stand are left out.
-    pub(crate) fn files(
-        &self,
-        path: &str,
-        rules: &IgnoreRules,
-        limits: FileLimits,
-    ) -> Result<Option<BTreeMap<String, Arc<[u8]>>>, GitErrorKind> {
-        let Some((real, Node::Directory(directory))) = self.resolve(path)? else {
-            return Ok(None);
-        };
-        let mut walk = Walk {
-            view: self,
-            rules,
-            limits,
-            found: BTreeMap::new(),
-            bytes: 0,
-            steps: limits.files.saturating_mul(4),
-        };
-        walk.directory(&directory, &real, &real, "", 0)?;
-        Ok(Some(walk.found))
-    }
-
-    /// Calls `visit` with everything that Flux archives: files and directories that the rules leave in, by name,
-    /// parents first; links are dropped.
-    pub(crate) fn archive(
-        &self,
-        rules: &IgnoreRules,
-        visit: &mut dyn FnMut(&str, Option<(&Content, bool)>) -> Result<(), GitErrorKind>,
-    ) -> Result<(), GitErrorKind> {
-        let Node::Directory(root) = self.root() else { return Ok(()) };
-        self.archive_below(&root, "", 0, rules, visit)
-    }
-
-    fn archive_below(
-        &self,
-        directory: &Directory,
-        path: &str,
-        depth: usize,
-        rules: &IgnoreRules,
-        visit: &mut dyn FnMut(&str, Option<(&Content, bool)>) -> Result<(), GitErrorKind>,
-    ) -> Result<(), GitErrorKind> {
-        deep(depth)?;
-        for (name, child) in self.children(directory, path)? {
-            let full = if path.is_empty() { name } else { format!("{path}/{name}") };
-            match child {
-                Node::Link { .. } => {}
-                Node::File { content, executable } => {
-                    if self.keeps(&full) && !rules.excludes(&full, false) {
-                        visit(&full, Some((&content, executable)))?;
-                    }
-                }
-                Node::Directory(child) => {
-                    if self.may_hold(&full) && !rules.excludes(&full, true) {
-                        visit(&full, None)?;
-                    }
-                    // files below an excluded directory can be taken back in, so it is walked all the same
-                    self.archive_below(&child, &full, depth + 1, rules, visit)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn may_hold(&self, directory: &str) -> bool {
-        let below = format!("{directory}/");
-        self.sparse.is_empty()
-            || self
-                .sparse
-                .iter()
-                .any(|prefix| below.starts_with(prefix.as_str()) || prefix.starts_with(&below))
-    }
 }
 
-struct Walk<'v> {
-    view: &'v View,
-    rules: &'v IgnoreRules,
-    limits: FileLimits,
-    found: BTreeMap<String, Arc<[u8]>>,
-    bytes: u64,
-    steps: usize,
-}
-
-impl Walk<'_> {
-    /// `shown` is the path as walked, `real` where the directory lies, `relative` the key's beginning.
-    fn directory(
-        &mut self,
-        directory: &Directory,
-        shown: &str,
-        real: &str,
-        relative: &str,
-        depth: usize,
-    ) -> Result<(), GitErrorKind> {
-        deep(depth)?;
-        let join = |before: &str, name: &str| match before {
-            "" => name.to_owned(),
-            before => format!("{before}/{name}"),
-        };
-        for (name, child) in self.view.children(directory, real)? {
-            self.steps = self.steps.checked_sub(1).ok_or_else(|| self.too_many())?;
-            let (shown, key) = (join(shown, &name), join(relative, &name));
-            let (real, child) = match child {
-                Node::Link { .. } => match self.view.resolve(&join(real, &name)) {
-                    Ok(Some((target, node))) => {
-                        let leads_back =
-                            real == target || real.starts_with(&format!("{target}/")) || target.is_empty();
-                        if matches!(node, Node::Directory(_)) && leads_back {
-                            continue;
-                        }
-                        (target, node)
-                    }
-                    Ok(None) | Err(GitErrorKind::ForbiddenPath(_)) => continue,
-                    Err(error) => return Err(error),
-                },
-                node => (join(real, &name), node),
-            };
-            match child {
-                Node::Directory(child) => self.directory(&child, &shown, &real, &key, depth + 1)?,
-                Node::File { content, .. } => {
-                    if self.view.keeps(&real) && !self.rules.excludes(&shown, false) {
-                        self.file(key, &content)?;
-                    }
-                }
-                Node::Link { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, key: String, content: &Content) -> Result<(), GitErrorKind> {
-        let bytes = read(content, self.limits.file_bytes)?;
-        self.bytes += bytes.len() as u64;
-        if self.bytes > self.limits.total_bytes {
-            return Err(GitErrorKind::TooLarge {
-                what: "the files together".into(),
-                limit: self.limits.total_bytes,
-            });
-        }
-        self.found.insert(key, bytes.into());
-        if self.found.len() > self.limits.files { Err(self.too_many()) } else { Ok(()) }
-    }
-
-    fn too_many(&self) -> GitErrorKind {
-        GitErrorKind::TooLarge { what: "the number of files".into(), limit: self.limits.files as u64 }
-    }
-}
-
-fn deep(depth: usize) -> Result<(), GitErrorKind> {
+pub(crate) fn deep(depth: usize) -> Result<(), GitErrorKind> {
     match depth > DEPTH {
         true => Err(GitErrorKind::TooLarge { what: "the depth of directories".into(), limit: DEPTH as u64 }),
         false => Ok(()),
@@ -552,45 +387,4 @@ fn read_blob(kept: &Kept, id: Oid, limit: u64) -> Result<Vec<u8>, GitErrorKind> 
         }
         Ok(odb.read(id).map_err(damaged)?.data().to_vec())
     })
-}
-
-impl Surveys {
-    fn of(&self, kept: &Arc<Kept>, tree: Oid, depth: usize) -> Result<Arc<Survey>, GitErrorKind> {
-        deep(depth)?;
-        if let Some(known) = self.0.lock().expect("held for one lookup").get(&tree) {
-            return Ok(Arc::clone(known));
-        }
-        let mut survey = Survey::default();
-        let entries: Vec<(String, i32, Oid)> = kept.with(|repository| {
-            let tree = repository.find_tree(tree).map_err(damaged)?;
-            Ok(tree
-                .iter()
-                .map(|entry| {
-                    (String::from_utf8_lossy(entry.name_bytes()).into_owned(), entry.filemode(), entry.id())
-                })
-                .collect())
-        })?;
-        for (name, mode, id) in entries {
-            match mode {
-                0o040000 => {
-                    let below = self.of(kept, id, depth + 1)?;
-                    survey.links.extend(below.links.iter().map(|link| format!("{name}/{link}")));
-                    survey
-                        .ignore_files
-                        .extend(below.ignore_files.iter().map(|(path, id)| (format!("{name}/{path}"), *id)));
-                }
-                0o120000 => survey.links.push(name),
-                0o160000 => {}
-                _ if name == ".sourceignore" => survey.ignore_files.push((name, id)),
-                _ => {}
-            }
-        }
-        let survey = Arc::new(survey);
-        let mut known = self.0.lock().expect("held for one insert");
-        if known.len() >= SURVEYS {
-            known.clear();
-        }
-        known.insert(tree, Arc::clone(&survey));
-        Ok(survey)
-    }
 }

@@ -162,16 +162,26 @@ fn matches(pattern: &'static str, value: &str) -> bool {
     regex.is_match(value)
 }
 
-/// Values repeated in messages end up in statuses, chats and logs: a hundred characters are enough to know them by.
+/// Values repeated in messages end up in statuses, chats and logs: a hundred characters are enough to know them by,
+/// and a password in a URL is not repeated at all.
 fn shorten(value: &str) -> String {
     const SHOWN: usize = 100;
+    let masked = match value.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            rest[..end].rfind('@').map(|at| format!("{scheme}://***{}", &rest[at..]))
+        }
+        None => None,
+    };
+    let value = masked.as_deref().unwrap_or(value);
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &value[..end]),
         None => value.to_owned(),
     }
 }
 
-fn whole(value: &Value) -> Option<i64> {
+/// The number as the API server takes it where an integer is wanted.
+pub(crate) fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| {
         // To the API server 3.0 is an integer.
         let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15)?;

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::problem::{Path, Problem};
+pub(crate) use check::whole;
 use node::Node;
 
 /// Which of a kind's API versions: today's, the one before, the first. Every Flux group has had three.

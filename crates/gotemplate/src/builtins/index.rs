@@ -43,7 +43,7 @@ pub(super) fn index(args: &[Slot]) -> Result<Slot, Error> {
                 let at = position(key, text.len())?;
                 byte_at(&text, at, "reflect: string index out of range")?
             }
-            other => return Err(Error::msg(format!("can't index item of type {}", other.type_name()))),
+            other => return Err(Error::msg(format!("can't index item of type {}", other.pointee_name()))),
         };
     }
     Ok(item)
@@ -88,7 +88,7 @@ pub(super) fn slice(ctx: &mut Ctx, args: &[Slot]) -> Result<Slot, Error> {
         Value::List(list) => list.len(),
         Value::Bytes(bytes) => bytes.as_ref().map_or(0, |b| b.len()),
         _ => {
-            let ty = args[0].value.type_name();
+            let ty = args[0].value.pointee_name();
             return Err(Error::msg(format!("can't slice item of type {ty}")));
         }
     };
@@ -134,7 +134,7 @@ pub(super) fn length(slot: &Slot) -> Result<i64, Error> {
         Value::List(list) => list.len(),
         Value::Bytes(bytes) => bytes.map_or(0, |b| b.len()),
         Value::Map(map) => map.len(),
-        _ => return Err(Error::msg(format!("len of type {}", slot.value.type_name()))),
+        _ => return Err(Error::msg(format!("len of type {}", slot.value.pointee_name()))),
     };
     Ok(len as i64)
 }

@@ -4,8 +4,9 @@ use super::{MethodCall, Origin, Renderer, Slot, no_template};
 use crate::code::Unit;
 use crate::func::Target;
 use crate::parse::NodeId;
-use crate::set::MissingKey;
-use crate::{Error, Execute, FuncBody, GoType, Limit, Reply, Str, Value, builtins, gofmt};
+use crate::set::{Local, MissingKey, View};
+use crate::{Error, Execute, FuncBody, GoType, Kind, Limit, Method, Reply, Str, Value, builtins, gofmt};
+use std::rc::Rc;
 
 impl Renderer {
     /// Calls a function with the topmost `count` values; with `piped` the lowest is the last argument.
@@ -64,12 +65,12 @@ impl Renderer {
     /// Starts a template for a function; its answer follows when the template ends.
     fn execute_for(&mut self, func: u32, node: NodeId, execute: Execute) -> Result<(), Error> {
         let Execute { target, data, after } = execute;
-        let set = self.frame().set.clone();
-        let (template, set) = match &target {
-            Target::Named(name) => match set.find(name) {
-                Some(template) => (template.clone(), set),
+        let view = self.frame().view.clone();
+        let (template, view) = match target {
+            Target::Named(name) => match view.find(&name) {
+                Some(template) => (template, view),
                 None => {
-                    let missing = no_template(&set, name);
+                    let missing = no_template(view.set(), &name);
                     return match after(&mut self.ctx, Err(missing)) {
                         Ok(value) => {
                             self.answer(func, value);
@@ -79,27 +80,30 @@ impl Renderer {
                     };
                 }
             },
-            Target::Parsed(parsed) => (parsed.main().clone(), set.extended(parsed)),
+            Target::Parsed(parsed) => {
+                let main = Rc::new(Local(parsed.main().clone()));
+                (main, Rc::new(View::Over { parsed, below: view }))
+            }
         };
         if self.calls >= self.ctx.limits.calls {
             return Err(Limit::Depth(self.ctx.limits.calls).into());
         }
         self.calls += 1;
         let origin = Origin::Function { output: self.out.len(), after, call: func, node };
-        self.push_frame(template, set, Slot::plain(data), 0, origin);
+        self.push_frame(template, view, Slot::plain(data), 0, origin);
         Ok(())
     }
 
     /// Pushes what a function of the current frame answered.
     pub(super) fn answer(&mut self, func: u32, value: Value) {
-        let interface = self.frame().template.unit.funcs[func as usize].result.is_any();
+        let interface = self.frame().template.0.unit.funcs[func as usize].result.is_any();
         self.stack.push(Slot { value, interface });
     }
 
     /// `error calling …` at the call, around the function's own error.
     pub(super) fn call_error(&mut self, func: u32, node: NodeId, error: Error) -> Error {
-        self.frame_mut().node = Some(node);
-        let name = self.frame().template.unit.funcs[func as usize].name;
+        self.at.node = Some(node);
+        let name = self.frame().template.0.unit.funcs[func as usize].name;
         self.method_error(name, error)
     }
 
@@ -115,7 +119,7 @@ impl Renderer {
     pub(super) fn start_method(&mut self, name: &Str, count: usize, piped: bool) -> Result<bool, Error> {
         let receiver = self.pop();
         if receiver.is_invalid() {
-            if self.frame().set.missing_key() == MissingKey::Error {
+            if self.missing_key() == MissingKey::Error {
                 self.field_of_nothing(name)?;
             }
             if piped {
@@ -139,21 +143,30 @@ impl Renderer {
                 _ => self.no_field(&receiver, name),
             });
         };
-        let given = count;
+        self.check_method(method, count, piped)?;
+        self.methods.push(MethodCall { method, receiver: receiver.value });
+        Ok(true)
+    }
+
+    /// Whether the method can be called with that many arguments.
+    pub(super) fn check_method(&self, method: &Method, given: usize, piped: bool) -> Result<(), Error> {
+        let name = method.name;
         let params = method.params.len();
         if method.variadic {
             let fixed = params - 1;
             if given < fixed {
                 let got = given - usize::from(piped);
-                return Err(
-                    self.error(format!("wrong number of args for {name}: want at least {fixed} got {got}"))
-                );
+                let text = format!("wrong number of args for {name}: want at least {fixed} got {got}");
+                return Err(self.error(text));
             }
         } else if given != params {
             return Err(self.error(format!("wrong number of args for {name}: want {params} got {given}")));
         }
-        self.methods.push(MethodCall { method, receiver: receiver.value });
-        Ok(true)
+        if method.result.kind() == Kind::Invalid {
+            let reason = method.result.name();
+            return Err(self.error(format!("invalid function signature for {name}: {reason}")));
+        }
+        Ok(())
     }
 
     pub(super) fn method_param(&self, index: usize) -> GoType {
@@ -165,8 +178,7 @@ impl Renderer {
         let base = self.stack.len() - count;
         if piped {
             let ty = self.method_param(count - 1);
-            let slot = std::mem::take(&mut self.stack[base]);
-            self.stack[base] = self.validate(slot, ty)?;
+            self.validate_at(base, ty)?;
             self.stack[base..].rotate_left(1);
         }
         let call = self.methods.pop().expect("arguments follow the start of a method call");
@@ -180,7 +192,7 @@ impl Renderer {
                 Ok(())
             }
             Err(error) => {
-                self.frame_mut().node = Some(node);
+                self.at.node = Some(node);
                 Err(self.method_error(call.method.name, error))
             }
         }

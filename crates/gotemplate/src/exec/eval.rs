@@ -9,7 +9,7 @@ use crate::{Error, GoType, Kind, Map, Str, Value, gofmt, types};
 
 impl Renderer {
     pub(super) fn variable(&self, unit: &Unit, name: u32) -> Result<Slot, Error> {
-        let first = self.frame().vars;
+        let first = self.at.vars;
         for (id, value) in self.vars[first..].iter().rev() {
             if *id == name {
                 return Ok(value.clone());
@@ -19,7 +19,7 @@ impl Renderer {
     }
 
     pub(super) fn assign(&mut self, unit: &Unit, name: u32, value: Slot) -> Result<(), Error> {
-        let first = self.frame().vars;
+        let first = self.at.vars;
         for (id, old) in self.vars[first..].iter_mut().rev() {
             if *id == name {
                 *old = value;
@@ -51,16 +51,7 @@ impl Renderer {
             return self.field_of_nothing(name);
         }
         if let Some(method) = receiver.value.go_type().and_then(|ty| ty.method(name)) {
-            let fixed = method.params.len();
-            if method.variadic && fixed > 1 {
-                let want = fixed - 1;
-                return Err(
-                    self.error(format!("wrong number of args for {name}: want at least {want} got 0"))
-                );
-            }
-            if !method.variadic && fixed != 0 {
-                return Err(self.error(format!("wrong number of args for {name}: want {fixed} got 0")));
-            }
+            self.check_method(method, 0, false)?;
             return match (method.call)(&mut self.ctx, &receiver.value, &[]) {
                 Ok(value) => Ok(Slot { value, interface: method.result.is_any() }),
                 Err(error) => Err(self.method_error(method.name, error)),
@@ -85,8 +76,12 @@ impl Renderer {
         }
     }
 
+    pub(super) fn missing_key(&self) -> MissingKey {
+        self.frame().view.set().missing_key()
+    }
+
     pub(super) fn field_of_nothing(&self, name: &Str) -> Result<Slot, Error> {
-        if self.frame().set.missing_key() == MissingKey::Error {
+        if self.missing_key() == MissingKey::Error {
             let name = gofmt::quote(name);
             return Err(self.error(format!("nil data; no entry for key {name}")));
         }
@@ -102,7 +97,7 @@ impl Renderer {
         if let Some(value) = map.get(name) {
             return Ok(Slot { value, interface: elem.is_any() });
         }
-        match self.frame().set.missing_key() {
+        match self.missing_key() {
             MissingKey::Invalid => Ok(Slot::default()),
             MissingKey::Zero => Ok(Slot { value: Value::zero(elem), interface: elem.is_any() }),
             MissingKey::Error => {
@@ -116,8 +111,20 @@ impl Renderer {
         self.stack.push(Slot { value: Value::zero(ty), interface: ty.is_any() });
     }
 
+    /// Checks a value on the stack against a parameter type, in place.
+    pub(super) fn validate_at(&mut self, at: usize, ty: GoType) -> Result<(), Error> {
+        let slot = &mut self.stack[at];
+        if slot.value.go_type() == Some(ty) {
+            slot.interface = false;
+            return Ok(());
+        }
+        let slot = std::mem::take(slot);
+        self.stack[at] = self.validate(slot, ty)?;
+        Ok(())
+    }
+
     /// Go's `validateType`: the value as an argument of that type.
-    pub(super) fn validate(&self, slot: Slot, ty: GoType) -> Result<Slot, Error> {
+    fn validate(&self, slot: Slot, ty: GoType) -> Result<Slot, Error> {
         if slot.is_invalid() {
             if ty.can_be_nil() {
                 return Ok(Slot { value: Value::zero(ty), interface: ty.is_any() });

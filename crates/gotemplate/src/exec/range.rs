@@ -74,7 +74,7 @@ impl Renderer {
             vars: self.vars.len(),
             marks: self.marks.len(),
             dots: self.dots.len(),
-            dot: self.frame().dot.clone(),
+            dot: self.at.dot.clone(),
         });
         Ok(true)
     }
@@ -114,7 +114,7 @@ impl Renderer {
             return Ok(false);
         };
         self.set_range_variables(unit, vars, key, &element)?;
-        self.frame_mut().dot = element;
+        self.at.dot = element;
         Ok(true)
     }
 
@@ -153,7 +153,7 @@ impl Renderer {
     /// Ends the innermost loop and gives dot its old value.
     pub(super) fn end_loop(&mut self) {
         if let Some(ended) = self.loops.pop() {
-            self.frame_mut().dot = ended.dot;
+            self.at.dot = ended.dot;
         }
     }
 }

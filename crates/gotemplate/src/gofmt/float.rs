@@ -75,7 +75,7 @@ fn decimal(out: &mut String, value: f64, verb: u8, precision: i32, bits: u32) {
             let exponent = digits.point - 1;
             if exponent < -4 || exponent >= threshold {
                 let precision = precision.min(count);
-                exponent_form(out, &digits, precision.saturating_sub(1), verb - b'g' + b'e');
+                exponent_form(out, &digits, precision.saturating_sub(1), verb - 2);
             } else {
                 let precision = if precision as i32 > digits.point { count } else { precision };
                 point_form(out, &digits, (precision as i32 - digits.point).max(0) as usize);
@@ -242,5 +242,6 @@ mod tests {
             assert_eq!(format_float(*value, *verb, *precision, 64), *want, "{value} {}", *verb as char);
         }
         assert_eq!(format_float(1.1, b'g', -1, 32), "1.1");
+        assert_eq!(format_float(1e21, b'G', -1, 64), "1E+21");
     }
 }

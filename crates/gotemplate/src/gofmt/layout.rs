@@ -205,7 +205,7 @@ impl Flags {
         };
         let sign = if self.space && sign == b'+' && !self.plus { b' ' } else { sign };
         if digits.starts_with(b"Inf") || digits.starts_with(b"NaN") {
-            let text = if digits[0] == b'N' && !self.space && !self.plus || sign == b'+' && !self.plus {
+            let text = if digits[0] == b'N' && !self.space && !self.plus {
                 digits.to_vec()
             } else {
                 [&[sign], digits].concat()

@@ -61,10 +61,14 @@ pub fn sprintf(format: &[u8], args: &[Value], bounds: Bounds) -> Result<Vec<u8>,
 pub fn append(out: &mut Vec<u8>, value: &Value, bounds: Bounds) -> Result<(), Limit> {
     match value {
         Value::Str(text) => out.extend_from_slice(text),
+        Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),
+        Value::Int(n, _) => out.extend_from_slice(n.to_string().as_bytes()),
+        Value::Float(f) => out.extend_from_slice(format_float(*f, b'g', -1, 64).as_bytes()),
         value => {
             let room = bounds.bytes.saturating_add(out.len() as u64);
             let mut printer = Printer::new(std::mem::take(out), Bounds { bytes: room, ..bounds });
             printer.indirect = true;
+            printer.addressed = true;
             printer.print_arg(value, 'v');
             *out = printer.finish()?;
         }

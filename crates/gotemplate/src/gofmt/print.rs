@@ -10,13 +10,23 @@ pub(super) struct Printer {
     pub(super) bounds: Bounds,
     /// Whether a pointer at the top prints as what it points to.
     pub(super) indirect: bool,
+    /// Whether a struct at the top is printed through its address.
+    pub(super) addressed: bool,
     failed: Option<Limit>,
     erroring: bool,
 }
 
 impl Printer {
     pub(super) fn new(buf: Vec<u8>, bounds: Bounds) -> Printer {
-        Printer { buf, flags: Flags::default(), bounds, indirect: false, failed: None, erroring: false }
+        Printer {
+            buf,
+            flags: Flags::default(),
+            bounds,
+            indirect: false,
+            addressed: false,
+            failed: None,
+            erroring: false,
+        }
     }
 
     pub(super) fn finish(self) -> Result<Vec<u8>, Limit> {
@@ -106,7 +116,7 @@ impl Printer {
             Value::Float(f) => self.float(value, *f, verb),
             Value::Complex(re, im) => self.complex(value, *re, *im, verb),
             Value::Str(text) => self.string(value, text, verb),
-            Value::Bytes(bytes) => self.bytes(value, bytes.as_deref(), verb, depth),
+            Value::Bytes(bytes) => self.bytes(bytes.as_deref(), verb, depth),
             Value::List(list) => {
                 if verb == 'w' && depth == 0 {
                     self.bad_verb(verb, value);
@@ -189,7 +199,7 @@ impl Printer {
         }
     }
 
-    fn bytes(&mut self, value: &Value, bytes: Option<&[u8]>, verb: char, depth: usize) {
+    fn bytes(&mut self, bytes: Option<&[u8]>, verb: char, depth: usize) {
         let content = bytes.unwrap_or_default();
         match verb {
             's' => self.flags.string(&mut self.buf, content),
@@ -217,7 +227,6 @@ impl Printer {
                 }
                 self.write(if flags.sharp_v { "}" } else { "]" });
             }
-            'w' if depth == 0 => self.bad_verb(verb, value),
             _ => {
                 let elements: Vec<Value> = content.iter().map(|b| Value::uint8(*b)).collect();
                 self.elements("[]uint8", bytes.is_none(), &elements, verb, depth);
@@ -281,7 +290,7 @@ impl Printer {
                     return self.flags.string(&mut self.buf, &text);
                 }
             } else if matches!(verb, 'v' | 's' | 'x' | 'X' | 'q')
-                && let Some(text) = host.string()
+                && let Some(text) = host.string().or_else(|| self.pointer_string(host, depth))
             {
                 return self.string(value, &text, verb);
             }
@@ -300,6 +309,11 @@ impl Printer {
             }
             _ => self.pointer(value, verb),
         }
+    }
+
+    /// A template prints a struct through its address, where methods of the pointer are found too.
+    fn pointer_string(&self, host: &dyn Host, depth: usize) -> Option<crate::Str> {
+        if self.addressed && depth == 0 { host.pointer_string() } else { None }
     }
 
     /// A named scalar or collection prints as the plain one, under its own name.
@@ -324,7 +338,7 @@ impl Printer {
             self.write(name);
         }
         self.write("{");
-        for (i, (field, value)) in host.fields().into_iter().enumerate() {
+        for (i, (field, value)) in host.all_fields().into_iter().enumerate() {
             if i > 0 {
                 self.write(if sharp { ", " } else { " " });
             }
@@ -339,7 +353,7 @@ impl Printer {
 
     /// Addresses differ from run to run in Go; here they are always the same.
     fn pointer(&mut self, value: &Value, verb: char) {
-        const ADDRESS: u64 = 0xc000_0102_a0;
+        const ADDRESS: u64 = 0x00c0_0001_02a0;
         let is_pointer =
             matches!(value.kind(), Kind::Map | Kind::Pointer | Kind::Slice | Kind::Func | Kind::Chan)
                 || value.go_type() == Some(types::BYTES);

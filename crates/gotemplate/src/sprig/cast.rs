@@ -71,6 +71,7 @@ pub(super) fn parse_int(text: &[u8], base: u32) -> Option<i64> {
 }
 
 fn parse_uint(text: &[u8], base: u32) -> Option<u64> {
+    let literal = base == 0;
     let (base, digits) = match (base, text) {
         (0, [b'0', b'x' | b'X', rest @ ..]) => (16, rest),
         (0, [b'0', b'b' | b'B', rest @ ..]) => (2, rest),
@@ -80,12 +81,12 @@ fn parse_uint(text: &[u8], base: u32) -> Option<u64> {
         (base, digits) => (base, digits),
     };
     let with_prefix = digits.len() < text.len();
-    if digits.is_empty() || !underscores_are_right(digits, with_prefix) {
+    if digits.is_empty() || literal && !underscores_are_right(digits, with_prefix) {
         return None;
     }
     let mut value: u64 = 0;
     for &byte in digits {
-        if byte == b'_' {
+        if literal && byte == b'_' {
             continue;
         }
         let digit = char::from(byte).to_digit(base)?;
@@ -106,6 +107,17 @@ fn underscores_are_right(digits: &[u8], with_prefix: bool) -> bool {
     after_digit
 }
 
+/// Underscores stand between two digits.
+fn underscores_are_right_in_float(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_digit);
+    bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'_')
+        .all(|(index, _)| index > 0 && is_digit(index - 1) && is_digit(index + 1))
+}
+
 /// `strconv.ParseFloat(text, 64)`; out of range is an error, as there.
 pub(super) fn parse_float(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
@@ -123,11 +135,13 @@ pub(super) fn parse_float(text: &[u8]) -> Option<f64> {
     if let Some(hex) = lower.strip_prefix("0x") {
         return parse_hex_float(hex).map(|value| sign * value).filter(|value| value.is_finite());
     }
-    // Only base prefixes make room for underscores, and decimal floats have none.
-    if !lower.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-')) {
+    if !lower.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-' | b'_')) {
         return None;
     }
-    lower.parse().ok().map(|value: f64| sign * value).filter(|value| value.is_finite())
+    if !underscores_are_right_in_float(&lower) {
+        return None;
+    }
+    lower.replace('_', "").parse().ok().map(|value: f64| sign * value).filter(|value| value.is_finite())
 }
 
 /// `1.8p3`: hexadecimal digits and a binary exponent, which is required.
@@ -231,7 +245,9 @@ mod tests {
     fn strings_become_floats() {
         for (text, expected) in [
             ("1e3", Some(1000.0)),
-            ("1_0", None),
+            ("1_0", Some(10.0)),
+            ("1_", None),
+            ("1._0", None),
             ("0x1.8p1", Some(3.0)),
             ("0x1p-1074", Some(f64::from_bits(1))),
             ("0x1.fffffffffffffp1023", Some(f64::MAX)),

@@ -20,10 +20,17 @@ pub(super) const FUNCTIONS: &[Func] = &[
         let chosen = matches!(args.any(2), Value::Bool(true));
         Ok(args.any(usize::from(!chosen)).clone())
     }),
-    Func::new("deepCopy", &[ANY], ANY, |ctx, args| deep_copy(ctx, args.any(0), 0)),
-    Func::new("mustDeepCopy", &[ANY], ANY, |ctx, args| deep_copy(ctx, args.any(0), 0)),
+    Func::new("deepCopy", &[ANY], ANY, copy),
+    Func::new("mustDeepCopy", &[ANY], ANY, copy),
     Func::new("fail", &[STRING], STRING, |_, args| Err(Error::msg(args.text(0)?.to_string_lossy()))),
 ];
+
+fn copy(ctx: &mut Ctx, args: &[Value]) -> Answer {
+    match args.any(0) {
+        Value::Nil => Err(Error::msg("reflect: call of reflect.Value.Type on zero Value")),
+        value => deep_copy(ctx, value, 0),
+    }
+}
 
 /// Copies dicts and lists all the way down; everything else cannot change and is shared.
 fn deep_copy(ctx: &mut Ctx, value: &Value, depth: usize) -> Answer {

@@ -29,7 +29,7 @@ fn encode(ctx: &mut Ctx, args: &[Value], alphabet: &[u8]) -> Answer {
 }
 
 /// Standard base64 with padding.
-pub(super) fn base64_encode(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn base64_encode(bytes: &[u8]) -> Vec<u8> {
     encode_with(bytes, BASE64)
 }
 

@@ -42,10 +42,6 @@ pub(super) const FUNCTIONS: &[Func] = &[
 ];
 
 fn list(ctx: &mut Ctx, args: &[Value]) -> Answer {
-    if args.is_empty() {
-        // A variadic parameter without arguments is a nil slice.
-        return Ok(nil_list());
-    }
     made(ctx, args.to_vec())
 }
 

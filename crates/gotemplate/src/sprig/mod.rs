@@ -10,6 +10,7 @@ pub mod time;
 mod args;
 mod case;
 mod cast;
+mod crypto;
 mod dates;
 mod decimal;
 mod defaults;
@@ -18,6 +19,7 @@ mod durations;
 mod encodings;
 mod equal;
 mod ip;
+mod jsons;
 mod lists;
 mod merge;
 mod numbers;
@@ -33,6 +35,7 @@ mod url;
 mod urls;
 
 use crate::Func;
+pub(crate) use encodings::base64_encode;
 pub use surroundings::{FillRandom, Surroundings};
 
 /// The functions of sprig.
@@ -50,6 +53,8 @@ pub fn functions() -> impl Iterator<Item = Func> {
         regexps::FUNCTIONS,
         encodings::FUNCTIONS,
         urls::FUNCTIONS,
+        jsons::FUNCTIONS,
+        crypto::FUNCTIONS,
     ]
     .into_iter()
     .flatten()

@@ -1,10 +1,12 @@
 //! Helm's engine as far as the vectors need it.
 
 use super::{Case, Outcome};
-use gotemplate::types::{ANY, BYTES, BYTES_MAP, MAP, STRING, STRINGS};
+use gotemplate::sprig::Surroundings;
+use gotemplate::sprig::time::{Time, Zone};
+use gotemplate::types::{ANY, BOOL, BYTES, BYTES_MAP, LIST, MAP, STRING, STRING_MAP, STRINGS};
 use gotemplate::{
-    Ctx, Error, Execute, Func, FuncMap, GoType, Limits, Map, Method, MissingKey, Parsed, Renderer, Reply,
-    Str, Target, TemplateSet, TypeDesc, Value,
+    Ctx, Error, Execute, Func, FuncMap, GoType, Host, Kind, Limits, List, Map, Method, MissingKey, Parsed,
+    Renderer, Reply, Str, Target, TemplateSet, TypeDesc, Value, json,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,6 +26,81 @@ const FILES: GoType = {
     static DESC: TypeDesc = TypeDesc::named("engine.files", BYTES_MAP, &METHODS);
     GoType(&DESC)
 };
+
+/// A struct of the engine's, known by its fields.
+struct Struct {
+    ty: GoType,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Host for Struct {
+    fn go_type(&self) -> GoType {
+        self.ty
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields.clone()
+    }
+
+    fn all_fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = self.fields.clone();
+        if self.ty.method(b"String").is_some() {
+            fields.insert(1, ("normalizedVersion", fields[0].1.clone()));
+        }
+        fields
+    }
+
+    fn pointer_string(&self) -> Option<Str> {
+        self.ty.method(b"String")?;
+        self.field(b"Version")?.as_str().cloned()
+    }
+
+    fn equal(&self, _: &dyn Host) -> Option<bool> {
+        Some(false)
+    }
+}
+
+fn version_text(_: &mut Ctx, version: &Value, _: &[Value]) -> Result<Value, Error> {
+    Ok(version.as_host::<Struct>().and_then(Host::pointer_string).map(Value::Str).unwrap_or_default())
+}
+
+fn has(_: &mut Ctx, versions: &Value, args: &[Value]) -> Result<Value, Error> {
+    let wanted = args[0].as_str();
+    Ok(Value::Bool(versions.as_list().unwrap().iter().any(|v| v.as_str() == wanted)))
+}
+
+fn capabilities() -> Value {
+    static VERSION_METHODS: [Method; 2] = [
+        Method { name: "String", params: &[], variadic: false, result: STRING, call: version_text },
+        Method { name: "GitVersion", params: &[], variadic: false, result: STRING, call: version_text },
+    ];
+    static VERSION: TypeDesc = TypeDesc::host("common.KubeVersion", Kind::Struct, &VERSION_METHODS);
+    static HELM: TypeDesc = TypeDesc::host("version.BuildInfo", Kind::Struct, &[]);
+    static SET_METHODS: [Method; 1] =
+        [Method { name: "Has", params: &[STRING], variadic: false, result: BOOL, call: has }];
+    static SET: TypeDesc = TypeDesc::named("common.VersionSet", STRINGS, &SET_METHODS);
+    static ALL: TypeDesc = TypeDesc::host("*common.Capabilities", Kind::Pointer, &[]);
+    let structure = |ty, fields| Value::host(Struct { ty: GoType(ty), fields });
+    let version = structure(
+        &VERSION,
+        vec![("Version", "v1.33.0".into()), ("Major", "1".into()), ("Minor", "33".into())],
+    );
+    let helm = structure(
+        &HELM,
+        vec![
+            ("Version", "v4.3.1".into()),
+            ("GitCommit", "c0d08d0d6d9424d4a14febb5e8a3e51b0dd00dff".into()),
+            ("GitTreeState", "clean".into()),
+            ("GoVersion", "go1.27.2".into()),
+            ("KubeClientVersion", "v1.37".into()),
+        ],
+    );
+    let versions = List::new(GoType(&SET), vec!["v1".into(), "apps/v1".into()]);
+    structure(
+        &ALL,
+        vec![("KubeVersion", version), ("APIVersions", Value::List(versions)), ("HelmVersion", helm)],
+    )
+}
 
 fn bytes_of(files: &Value, args: &[Value]) -> Vec<u8> {
     let found = files.as_map().and_then(|files| files.get(args[0].as_str().unwrap()));
@@ -116,13 +193,55 @@ fn functions() -> &'static FuncMap {
     static FUNCTIONS: OnceLock<FuncMap> = OnceLock::new();
     FUNCTIONS.get_or_init(|| {
         let mut funcs = FuncMap::new();
+        funcs.extend(gotemplate::sprig::functions());
+        funcs.extend(gotemplate::sprig::duration_functions());
         funcs
+            .insert(Func::new("getHostByName", &[STRING], STRING, |_, _| Ok(Value::str(""))))
+            .insert(Func::new("toJson", &[ANY], STRING, to_json))
+            .insert(Func::new("mustToJson", &[ANY], STRING, must_to_json))
+            .insert(Func::new("fromJson", &[STRING], MAP, from_json))
+            .insert(Func::new("fromJsonArray", &[STRING], LIST, from_json_array))
+            .insert(Func::new("toYaml", &[ANY], STRING, to_yaml))
             .insert(Func::control("include", &[STRING, ANY], STRING, include))
             .insert(Func::control("tpl", &[STRING, ANY], STRING, tpl))
             .insert(Func::new("fail", &[STRING], STRING, fail))
             .insert(Func::new("required", &[STRING, ANY], ANY, required));
         funcs
     })
+}
+
+fn to_json(ctx: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    Ok(Value::str(json::encode(ctx, &args[0], json::Style::Compact).unwrap_or_default()))
+}
+
+fn must_to_json(ctx: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    json::encode(ctx, &args[0], json::Style::Compact).map(Value::str)
+}
+
+fn from_json(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    let decoded = json::decode_into(args[0].as_str().unwrap(), MAP);
+    let map = match decoded.value {
+        Value::Map(map) => map,
+        _ => Map::new(),
+    };
+    if let Some(error) = decoded.error {
+        map.insert("Error", Value::str(error));
+    }
+    Ok(Value::Map(map))
+}
+
+fn from_json_array(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    let decoded = json::decode_into(args[0].as_str().unwrap(), LIST);
+    match (decoded.error, decoded.value) {
+        (Some(error), _) => Ok(Value::list(vec![Value::str(error)])),
+        (None, Value::Nil) => Ok(Value::List(List::nil(LIST))),
+        (None, list) => Ok(list),
+    }
+}
+
+fn to_yaml(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    let text = goyaml::to_yaml(&args[0]).unwrap_or_default();
+    Ok(Value::str(text.trim_end_matches('\n')))
 }
 
 fn remove_no_value(text: &[u8]) -> Vec<u8> {
@@ -141,7 +260,7 @@ fn remove_no_value(text: &[u8]) -> Vec<u8> {
 }
 
 /// Renders `templates/t.yaml` of the vector's chart.
-pub fn render(case: &Case) -> Outcome {
+pub(crate) fn render(case: &Case) -> Outcome {
     let name = "vec/templates/t.yaml";
     let mut texts = vec![(name.to_string(), case.template.clone())];
     texts.extend(case.templates.iter().map(|(k, v)| (format!("vec/templates/{k}"), v.clone())));
@@ -155,6 +274,15 @@ pub fn render(case: &Case) -> Outcome {
     }
     let set = Arc::new(set);
     let mut ctx = Ctx::new(Limits::default());
+    // A fixed clock, and bytes that are random enough to satisfy the functions.
+    let mut seed = 1u64;
+    let fill = move |buffer: &mut [u8]| {
+        for byte in buffer {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (seed >> 56) as u8;
+        }
+    };
+    ctx.set_extension(Surroundings::new(|| Time::from_unix(1_790_000_000, 0, Zone::Utc), fill));
     ctx.set_extension(State { included: RefCell::default(), parsed: RefCell::default() });
     let mut renderer = Renderer::new(ctx);
     let context = context(case);
@@ -181,12 +309,21 @@ fn context(case: &Case) -> Map {
     let files = case.files.iter().map(|(k, v)| (Str::from(k.as_str()), Value::bytes(v.as_bytes()))).collect();
     let chart = Value::map([
         ("APIVersion", text("v2")),
+        ("Annotations", Value::Map(Map::nil(STRING_MAP))),
         ("AppVersion", text("1.2.3")),
         ("Condition", text("")),
         ("Dependencies", empty()),
         ("Deprecated", Value::Bool(false)),
+        ("Description", text("")),
+        ("Home", text("")),
+        ("Icon", text("")),
         ("IsRoot", Value::Bool(true)),
+        ("Keywords", Value::zero(STRINGS)),
+        ("KubeVersion", text("")),
+        ("Maintainers", empty()),
         ("Name", text("vec")),
+        ("Sources", Value::zero(STRINGS)),
+        ("Tags", text("")),
         ("Type", text("application")),
         ("Version", text("0.1.0")),
     ]);
@@ -198,7 +335,8 @@ fn context(case: &Case) -> Map {
         ("Revision", Value::int(1)),
         ("Service", text("Helm")),
     ]);
-    let context = Map::new();
+    let context = Map::with_type(VALUES);
+    context.insert("Capabilities", capabilities());
     context.insert("Chart", chart);
     context.insert("Release", release);
     context.insert("Values", case.values.thaw_as(VALUES));

@@ -9,22 +9,22 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-pub use helm::render;
+pub(crate) use helm::render;
 
 /// One line of a vector file.
-pub struct Case {
-    pub id: String,
-    pub group: String,
-    pub template: String,
-    pub values: Frozen,
-    pub files: Vec<(String, String)>,
-    pub templates: Vec<(String, String)>,
-    pub accepted: Vec<Outcome>,
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) group: String,
+    pub(crate) template: String,
+    pub(crate) values: Frozen,
+    pub(crate) files: Vec<(String, String)>,
+    pub(crate) templates: Vec<(String, String)>,
+    pub(crate) accepted: Vec<Outcome>,
 }
 
 /// What a render gives.
 #[derive(PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Text(Vec<u8>),
     Error(String),
 }
@@ -38,7 +38,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-pub fn read(path: &Path) -> Vec<Case> {
+pub(crate) fn read(path: &Path) -> Vec<Case> {
     let mut text = String::new();
     GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
     text.lines().map(|line| case(&serde_json::from_str(line).unwrap())).collect()

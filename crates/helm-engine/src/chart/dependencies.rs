@@ -31,8 +31,10 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(mut chart: Chart, remote: &RemoteSchemas) -> Self {
-        let children: Vec<Arc<Self>> =
-            std::mem::take(&mut chart.dependencies).into_iter().map(|child| Arc::new(Self::new(child, remote))).collect();
+        let children: Vec<Arc<Self>> = std::mem::take(&mut chart.dependencies)
+            .into_iter()
+            .map(|child| Arc::new(Self::new(child, remote)))
+            .collect();
         let conditional = |dep: &Dependency| !dep.condition.is_empty() || !dep.tags.is_empty();
         let depends_on_values = declares(&chart)
             && (chart.metadata.dependencies.iter().any(conditional)
@@ -73,7 +75,11 @@ impl Source {
     }
 
     /// Decides which subcharts take part, as `ProcessDependencies` does.
-    pub(crate) fn select(&self, user: &Map, rule: NullRule) -> Result<(Selection, Vec<String>), CoalesceError> {
+    pub(crate) fn select(
+        &self,
+        user: &Map,
+        rule: NullRule,
+    ) -> Result<(Selection, Vec<String>), CoalesceError> {
         let mut selector = Selector { rule, warnings: Vec::new(), lazy: !self.depends_on_values };
         let selection = selector.select(self, self.name(), user, "")?;
         Ok((selection, selector.warnings))
@@ -143,7 +149,13 @@ struct Selector {
 }
 
 impl Selector {
-    fn select(&mut self, source: &Source, name: &str, user: &Map, path: &str) -> Result<Selection, CoalesceError> {
+    fn select(
+        &mut self,
+        source: &Source,
+        name: &str,
+        user: &Map,
+        path: &str,
+    ) -> Result<Selection, CoalesceError> {
         if !declares(&source.chart) {
             return Ok(Selection::default());
         }
@@ -190,7 +202,8 @@ impl Selector {
             let alias = if name == source.name() { String::new() } else { name.to_owned() };
             picks.push(Pick { child, alias, below });
         }
-        let used = (0..requirements.len()).filter(|at| !disabled.contains(&known_as(&requirements[*at]))).collect();
+        let used =
+            (0..requirements.len()).filter(|at| !disabled.contains(&known_as(&requirements[*at]))).collect();
         Ok(Selection { picks: Some(picks), used })
     }
 
@@ -321,7 +334,11 @@ impl Tree {
                     .iter()
                     .map(|pick| {
                         let child = &source.children[pick.child];
-                        below(child, if pick.alias.is_empty() { child.name() } else { &pick.alias }, &pick.below)
+                        below(
+                            child,
+                            if pick.alias.is_empty() { child.name() } else { &pick.alias },
+                            &pick.below,
+                        )
                     })
                     .collect()
             }
@@ -334,6 +351,16 @@ impl Tree {
             source: source.clone(),
             children,
         }
+    }
+
+    /// Every chart there is, whatever the values say.
+    pub(crate) fn whole(source: &Arc<Source>) -> Self {
+        Self::take(source, source.name(), &Selection::default(), source.name().to_owned())
+    }
+
+    /// Whether any chart has a schema.
+    pub(crate) fn has_schema(&self) -> bool {
+        self.source.schema.is_some() || self.children.iter().any(Self::has_schema)
     }
 
     /// All charts, parents before children.
@@ -370,7 +397,8 @@ impl Tree {
                 resolved
                     .push(Value::Map(entry.map(|(key, text)| (key.to_owned(), Value::String(text))).into()));
                 let Some(table) = tree::table_at(&values, &format!("{}.{child}", dependency.name)) else {
-                    warnings.push(format!("import-values: chart `{}` has no table `{child}`", dependency.name));
+                    warnings
+                        .push(format!("import-values: chart `{}` has no table `{child}`", dependency.name));
                     continue;
                 };
                 let table = if table.is_empty() { Table::new() } else { table };

@@ -47,6 +47,12 @@ pub enum LoadError {
     /// `Chart.yaml` is not inside a directory.
     #[error("chart yaml not in base directory")]
     MetadataOutsideBase,
+    /// The archive has no `Chart.yaml`.
+    #[error("unable to detect chart version, no Chart.yaml found")]
+    NoChartInArchive,
+    /// `apiVersion` is none that Helm knows.
+    #[error("unsupported chart version")]
+    UnsupportedVersion,
     /// There is no `Chart.yaml`.
     #[error("Chart.yaml file is missing")]
     NoMetadata,
@@ -91,7 +97,11 @@ pub enum LoadError {
 /// # Errors
 /// When the archive is damaged, unsafe or too large, or the chart in it is wrong.
 pub fn load_archive(tgz: &[u8]) -> Result<Chart, LoadError> {
-    assemble(archive::read(tgz)?)
+    let files = archive::read(tgz)?;
+    if !files.iter().any(|file| file.name == "Chart.yaml") {
+        return Err(LoadError::NoChartInArchive);
+    }
+    assemble_root(files)
 }
 
 /// Loads an unpacked chart; `.helmignore` is applied.
@@ -115,7 +125,19 @@ pub fn load_files(files: &ChartFiles) -> Result<Chart, LoadError> {
         };
         kept.push(ChartFile { name: path.to_owned(), data, mod_time: None });
     }
-    assemble(kept)
+    assemble_root(kept)
+}
+
+/// The chart that was asked for, whose version Helm must know before it looks at anything else.
+fn assemble_root(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
+    for file in files.iter().filter(|file| file.name == "Chart.yaml") {
+        let mut chart = Chart::default();
+        read_metadata(&mut chart, "Chart.yaml", &file.data)?;
+        if !matches!(chart.metadata.api_version.as_str(), "" | "v1" | "v2") {
+            return Err(LoadError::UnsupportedVersion);
+        }
+    }
+    assemble(files)
 }
 
 fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
@@ -192,7 +214,7 @@ fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
                     found: file.name.clone(),
                 });
             }
-            load_archive(&file.data)
+            archive::read(&file.data).and_then(assemble)
         } else {
             assemble(
                 files

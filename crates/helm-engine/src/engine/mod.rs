@@ -1,15 +1,28 @@
 //! Compiles a chart once and renders it many times.
 
-use std::collections::BTreeSet;
+mod compiled;
+mod encode;
+mod errors;
+mod functions;
+mod objects;
+mod plan;
+mod reads;
+mod render;
+mod toml;
+mod tpl;
+
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::capabilities::Capabilities;
-use crate::chart::metadata::Metadata;
-use crate::chart::{Chart, CrdFile};
+use crate::chart::dependencies::MissingDependencies;
 use crate::limits::Limits;
-use crate::manifest::{Hook, Manifest};
-use crate::profile::HelmProfile;
-use crate::values::UserValues;
+use crate::manifest::ManifestError;
+use crate::schema::SchemaError;
+use crate::values::CoalesceError;
+
+pub use compiled::{CompiledChart, Rendered};
+pub use reads::{LookupRead, Reads};
 
 /// The release a render is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +42,9 @@ pub struct ReleaseOptions {
 }
 
 /// Answers `lookup` calls of templates.
+///
+/// A render keeps it for its own duration only, but the functions of a template cannot borrow, so it
+/// is handed over as an `Rc`.
 pub trait Lookup {
     /// The object, a list when `name` is empty, or `{}` when it does not exist.
     ///
@@ -53,51 +69,6 @@ impl Lookup for NoCluster {
     }
 }
 
-/// One `lookup` call a render made.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LookupRead {
-    /// `apiVersion` argument.
-    pub api_version: String,
-    /// `kind` argument.
-    pub kind: String,
-    /// `namespace` argument.
-    pub namespace: String,
-    /// `name` argument; empty for a list.
-    pub name: String,
-}
-
-/// What a render looked at besides the chart.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reads {
-    /// Paths below `.Values`, as `image.tag`; subcharts' paths start with the subchart's name.
-    pub values: BTreeSet<String>,
-    /// Parts of `.Capabilities`, as `KubeVersion` or `APIVersions/apps/v1`.
-    pub capabilities: BTreeSet<String>,
-    /// Objects looked up in the cluster.
-    pub lookups: BTreeSet<LookupRead>,
-    /// Whether time or randomness was used, so that a second render may differ.
-    pub volatile: bool,
-}
-
-/// What the templates of a release became.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rendered {
-    /// Documents that are no hooks, in install order.
-    pub manifests: Vec<Manifest>,
-    /// Hooks, in install order; they run by weight and name within an event.
-    pub hooks: Vec<Hook>,
-    /// The root chart's `NOTES.txt`.
-    pub notes: String,
-    /// The values the templates saw.
-    pub values: serde_json::Value,
-    /// Files below `crds/` of the chart and of its enabled subcharts.
-    pub crds: Vec<CrdFile>,
-    /// What was looked at.
-    pub reads: Reads,
-    /// What helm would have printed to stderr about values that could not be merged.
-    pub warnings: Vec<String>,
-}
-
 impl Default for ReleaseOptions {
     /// Revision 1 of an install without a name.
     fn default() -> Self {
@@ -112,109 +83,118 @@ impl Default for ReleaseOptions {
     }
 }
 
+/// Fills a buffer with random bytes.
+pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// Everything a render is given besides the values.
+#[derive(Clone)]
 pub struct RenderContext<'a> {
     /// `.Release`
     pub release: &'a ReleaseOptions,
     /// `.Capabilities`
     pub capabilities: &'a Capabilities,
     /// Answers `lookup`.
-    pub lookup: &'a dyn Lookup,
+    pub lookup: Rc<dyn Lookup>,
     /// When to stop.
     pub limits: &'a Limits,
     /// Leave JSON schemas out (`--skip-schema-validation`).
     pub skip_schema_validation: bool,
+    /// What `now` answers: seconds since 1970 and nanoseconds.
+    pub now: (i64, u32),
+    /// Where `randAlphaNum`, `genCA` and their like get their bytes. Passwords and keys are made of
+    /// them: outside tests it must be a cryptographic source.
+    pub entropy: Entropy,
 }
 
-/// A chart that cannot be compiled or rendered; the texts are Helm's.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+impl<'a> RenderContext<'a> {
+    /// A context with the system's time and randomness: the one place where this crate asks for
+    /// either.
+    #[must_use]
+    pub fn new(
+        release: &'a ReleaseOptions,
+        capabilities: &'a Capabilities,
+        lookup: Rc<dyn Lookup>,
+        limits: &'a Limits,
+    ) -> Self {
+        let since_1970 =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            release,
+            capabilities,
+            lookup,
+            limits,
+            skip_schema_validation: false,
+            now: (i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX), since_1970.subsec_nanos()),
+            entropy: Arc::new(|buffer| {
+                getrandom::fill(buffer).expect("the system has a source of random bytes")
+            }),
+        }
+    }
+}
+
+/// A chart that cannot be rendered; the texts are Helm's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenderError {
     /// A library chart cannot be a release.
     #[error("{0} charts are not installable")]
     NotInstallable(String),
+    /// Subcharts that `Chart.yaml` names are not there.
+    #[error(transparent)]
+    MissingDependencies(#[from] MissingDependencies),
+    /// The release's name cannot be one.
+    #[error("release name check failed: release name {}: {reason}", crate::gostring::quote(name))]
+    ReleaseName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The values do not fit the subcharts.
+    #[error("chart dependencies processing failed: {0}")]
+    Dependencies(CoalesceError),
+    /// The values do not fit the chart.
+    #[error(transparent)]
+    Values(CoalesceError),
+    /// The values do not meet a schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The chart does not work with the cluster's version.
+    #[error("chart requires kubeVersion: {constraint} which is incompatible with Kubernetes {version}")]
+    KubeVersion {
+        /// The chart's constraint.
+        constraint: String,
+        /// The cluster's version.
+        version: String,
+    },
+    /// A template cannot be parsed or executed.
+    #[error("{0}")]
+    Template(String),
+    /// A template used more than it may.
+    #[error("{file}: {limit}")]
+    Limit {
+        /// The template.
+        file: String,
+        /// Which limit it reached.
+        limit: String,
+    },
+    /// What a template gave is no YAML.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
 }
 
-/// A chart ready to be rendered: parsed once, usable from any thread.
-#[derive(Debug)]
-pub struct CompiledChart {
-    chart: Chart,
-    profile: HelmProfile,
-    crds: Vec<CrdFile>,
-}
-
-impl Chart {
-    /// Parses the templates and schemas of the chart and its subcharts.
-    ///
-    /// # Errors
-    /// When the chart cannot be a release at all. Parse errors are reported when a release uses the
-    /// template.
-    pub fn compile(self, profile: &HelmProfile) -> Result<Arc<CompiledChart>, RenderError> {
-        if !matches!(self.metadata.chart_type.as_str(), "" | "application") {
-            return Err(RenderError::NotInstallable(self.metadata.chart_type));
+impl RenderError {
+    /// The text `helm template` prints after `Error: `.
+    #[must_use]
+    pub fn cli_text(&self) -> String {
+        match self {
+            Self::MissingDependencies(missing) => format!(
+                "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to fetch missing dependencies: {missing}"
+            ),
+            Self::KubeVersion { .. } | Self::Template(_) | Self::Limit { .. } | Self::Manifest(_) => {
+                format!("{self}\n\nUse --debug flag to render out invalid YAML")
+            }
+            _ => self.to_string(),
         }
-        Ok(Arc::new(CompiledChart { chart: self, profile: profile.clone(), crds: Vec::new() }))
-    }
-}
-
-impl CompiledChart {
-    /// `Chart.yaml`
-    #[must_use]
-    pub fn metadata(&self) -> &Metadata {
-        &self.chart.metadata
-    }
-
-    /// The chart as it was loaded.
-    #[must_use]
-    pub fn chart(&self) -> &Chart {
-        &self.chart
-    }
-
-    /// The Helm version that is reproduced.
-    #[must_use]
-    pub fn profile(&self) -> &HelmProfile {
-        &self.profile
-    }
-
-    /// Files below `crds/` of the chart and all its subcharts; [`Rendered::crds`] has only those of
-    /// the enabled ones.
-    #[must_use]
-    pub fn crds(&self) -> &[CrdFile] {
-        &self.crds
-    }
-
-    /// The chart's `values.yaml`.
-    #[must_use]
-    pub fn default_values(&self) -> serde_json::Value {
-        self.chart.values.as_ref().map_or_else(|| serde_json::json!({}), crate::values::map_to_json)
-    }
-
-    /// Renders the chart for a release.
-    ///
-    /// # Errors
-    /// With Helm's text, when dependencies, values, templates or their output are wrong.
-    pub fn render(
-        &self,
-        values: &impl UserValues,
-        release: &ReleaseOptions,
-        capabilities: &Capabilities,
-        lookup: &dyn Lookup,
-        limits: &Limits,
-    ) -> Result<Rendered, RenderError> {
-        let context = RenderContext { release, capabilities, lookup, limits, skip_schema_validation: false };
-        self.render_with(values, &context)
-    }
-
-    /// [`CompiledChart::render`] with everything that can be chosen.
-    ///
-    /// # Errors
-    /// With Helm's text, when dependencies, values, templates or their output are wrong.
-    pub fn render_with(
-        &self,
-        values: &impl UserValues,
-        context: &RenderContext<'_>,
-    ) -> Result<Rendered, RenderError> {
-        let _ = (values.user_values(), context.release);
-        Err(RenderError::NotInstallable(self.chart.metadata.chart_type.clone()))
     }
 }

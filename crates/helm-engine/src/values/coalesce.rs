@@ -63,7 +63,12 @@ impl Coalescer {
     }
 
     /// Fills `dest`, which holds the user's values, with the chart's defaults.
-    pub(crate) fn chart<C: Defaults>(&mut self, chart: &C, dest: &Table, prefix: &str) -> Result<(), CoalesceError> {
+    pub(crate) fn chart<C: Defaults>(
+        &mut self,
+        chart: &C,
+        dest: &Table,
+        prefix: &str,
+    ) -> Result<(), CoalesceError> {
         self.own_values(chart, dest, prefix);
         let sub_prefix = concat(prefix, chart.name());
         for child in chart.children() {
@@ -76,7 +81,10 @@ impl Coalescer {
                 }
                 Some(Node::Map(below)) => below,
                 Some(other) => {
-                    return Err(CoalesceError { subchart: name.to_owned(), value: percent_t(&to_value(&other)) });
+                    return Err(CoalesceError {
+                        subchart: name.to_owned(),
+                        value: percent_t(&to_value(&other)),
+                    });
                 }
             };
             self.globals(&below, dest, &sub_prefix);
@@ -112,9 +120,13 @@ impl Coalescer {
                     let merge = self.merge || chart.children().any(|child| child.name() == name);
                     let source = if self.cleans(merge) { defaults.clean.get(key) } else { Some(default) };
                     match source.map(gotemplate::Frozen::thaw) {
-                        Some(Node::Map(source)) => self.tables(&below, &source, &concat(&sub_prefix, &name), merge),
+                        Some(Node::Map(source)) => {
+                            self.tables(&below, &source, &concat(&sub_prefix, &name), merge)
+                        }
                         None | Some(Node::Nil) => {}
-                        Some(_) => self.warn(format!("warning: skipped value for {sub_prefix}.{name}: Not a table.")),
+                        Some(_) => {
+                            self.warn(format!("warning: skipped value for {sub_prefix}.{name}: Not a table."))
+                        }
                     }
                 }
                 Some(_) => {}
@@ -167,7 +179,8 @@ impl Coalescer {
         }
         let mut defaulted: BTreeSet<Str> = BTreeSet::new();
         if self.rule != NullRule::UserDeletes && !merge {
-            defaulted.extend(source.entries().into_iter().filter(|(_, node)| !node.is_nil()).map(|(key, _)| key));
+            defaulted
+                .extend(source.entries().into_iter().filter(|(_, node)| !node.is_nil()).map(|(key, _)| key));
         }
         for (key, node) in dest.entries() {
             if node.is_nil() {
@@ -195,7 +208,9 @@ impl Coalescer {
                 (Some(Node::Map(_)), node) if !node.is_nil() => {
                     let value = go_v(&to_value(&node));
                     let key = concat(prefix, &key.to_string_lossy());
-                    self.warn(format!("warning: destination for {key} is a table. Ignoring non-table value ({value})"));
+                    self.warn(format!(
+                        "warning: destination for {key} is a table. Ignoring non-table value ({value})"
+                    ));
                 }
                 (Some(_), _) => {}
             }

@@ -1,0 +1,135 @@
+//! Compares this engine with Helm's own answers and prints the score; `scripts/conformance` runs it.
+//!
+//! ```text
+//! conformance helm [--charts [FILTER]] [--vectors [FILTER]] [--failures N] [--quiet]
+//! conformance helm --lines      answers `eval` requests, one JSON line each, on stdin
+//! ```
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, Write as _};
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+#[path = "../tests/conformance/mod.rs"]
+mod conformance;
+#[path = "../tests/conformance/marks.rs"]
+mod marks;
+
+use conformance::Outcome;
+
+struct Options {
+    charts: Option<String>,
+    vectors: Option<String>,
+    failures: usize,
+    lines: bool,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options { charts: None, vectors: None, failures: usize::MAX, lines: false };
+    let mut args = std::env::args().skip(1).peekable();
+    while let Some(arg) = args.next() {
+        let mut filter = || args.next_if(|next| !next.starts_with("--")).unwrap_or_default();
+        match arg.as_str() {
+            "helm" => {}
+            "--charts" => options.charts = Some(filter()),
+            "--vectors" => options.vectors = Some(filter()),
+            "--failures" => options.failures = filter().parse().map_err(|_| "--failures wants a number")?,
+            "--quiet" => options.failures = 0,
+            "--lines" => options.lines = true,
+            other => return Err(format!("unknown argument `{other}`")),
+        }
+    }
+    if options.charts.is_none() && options.vectors.is_none() {
+        options.charts = Some(String::new());
+        options.vectors = Some(String::new());
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    match options().and_then(|options| if options.lines { lines() } else { compare(&options) }) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Answers requests as the oracle's `eval` does.
+fn lines() -> Result<bool, String> {
+    let worker = std::thread::Builder::new().stack_size(256 << 20).spawn(|| {
+        let mut out = io::stdout().lock();
+        for line in io::stdin().lock().lines() {
+            let line = line?;
+            if !line.trim().is_empty() {
+                writeln!(out, "{}", answer(&line))?;
+                out.flush()?;
+            }
+        }
+        Ok(())
+    });
+    let worker = worker.map_err(|error| error.to_string())?;
+    let result: io::Result<()> = worker.join().map_err(|_| "a request panicked")?;
+    result.map(|()| true).map_err(|error| error.to_string())
+}
+
+fn answer(line: &str) -> Value {
+    let request: Value = match serde_json::from_str(line) {
+        Ok(request) => request,
+        Err(error) => return json!({"id": null, "error": format!("bad request: {error}")}),
+    };
+    let id = request.get("id").cloned().unwrap_or_default();
+    match conformance::eval(&request).map(String::from_utf8) {
+        Ok(Ok(out)) => json!({"id": id, "out": out}),
+        Ok(Err(bytes)) => json!({"id": id, "out_b64": STANDARD.encode(bytes.as_bytes())}),
+        Err(error) => json!({"id": id, "error": error}),
+    }
+}
+
+fn compare(options: &Options) -> Result<bool, String> {
+    let corpus =
+        conformance::corpus().ok_or("the corpus is not here\nhint: set `SLUICE_CORPUS` to its directory")?;
+    let mut fine = true;
+    if let Some(filter) = &options.charts {
+        let charts = conformance::chart_cases(&corpus, filter);
+        let outcomes = conformance::parallel(&charts, |chart| conformance::run_chart(&corpus, chart));
+        fine &= report("charts", &outcomes, options.failures, filter.is_empty().then_some(marks::CHARTS));
+    }
+    if let Some(filter) = &options.vectors {
+        let pieces = conformance::vectors(&corpus, filter);
+        let outcomes = conformance::parallel(&pieces, |piece| conformance::run_vectors(piece));
+        fine &= report("vectors", &outcomes, options.failures, filter.is_empty().then_some(marks::VECTORS));
+    }
+    Ok(fine)
+}
+
+/// Prints failures and scores; false below the marks.
+fn report(what: &str, outcomes: &[Outcome], failures: usize, marks: Option<&[(&str, usize)]>) -> bool {
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+    for outcome in outcomes {
+        let Some(difference) = &outcome.difference else { continue };
+        let count = shown.entry(&outcome.group).or_default();
+        *count += 1;
+        if *count <= failures {
+            println!("FAIL {}: {difference}\n", outcome.id);
+        }
+    }
+    let marks: BTreeMap<&str, usize> = marks.into_iter().flatten().copied().collect();
+    let mut fine = true;
+    let (mut all, mut equal) = (0, 0);
+    for (group, (passed, total)) in conformance::scores(outcomes) {
+        let mark = marks.get(group.as_str()).copied().unwrap_or(0);
+        let below = if passed < mark { format!("  BELOW ITS MARK OF {mark}") } else { String::new() };
+        println!("{what:8} {group:40} {passed:6} of {total:6}{below}");
+        fine &= passed >= mark;
+        all += total;
+        equal += passed;
+    }
+    println!("{what:8} {:40} {equal:6} of {all:6}", "all");
+    fine
+}

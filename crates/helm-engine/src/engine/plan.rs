@@ -1,0 +1,146 @@
+//! The charts of one selection, ready to be executed: which templates there are, in which order they
+//! run, and the objects that stay the same from render to render.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use gotemplate::{FrozenMap, FuncMap, MissingKey, Parsed, TemplateSet};
+
+use super::objects;
+use super::{errors, tpl};
+use crate::chart::CrdFile;
+use crate::chart::dependencies::{Source, Tree};
+use crate::gostring;
+
+/// Parsed templates by file, shared by all selections.
+pub(super) type ParsedFiles = Mutex<HashMap<(usize, String), Result<Arc<Parsed>, String>>>;
+
+/// A chart of the selection as templates see it.
+pub(super) struct ChartObjects {
+    /// `.Chart`
+    pub(super) chart: Arc<FrozenMap>,
+    /// `.Files`
+    pub(super) files: Arc<FrozenMap>,
+}
+
+/// A template that is executed.
+pub(super) struct TemplateFile {
+    /// Its path from the root chart's name on.
+    pub(super) name: String,
+    /// `.Template.BasePath`
+    pub(super) base_path: String,
+    /// Its chart, in the order of [`Tree::walk`].
+    pub(super) chart: usize,
+}
+
+/// Everything about a selection that values cannot change.
+pub(super) struct Plan {
+    pub(super) tree: Tree,
+    /// By the order of [`Tree::walk`].
+    pub(super) charts: Vec<ChartObjects>,
+    pub(super) templates: Result<Arc<TemplateSet>, String>,
+    /// In the order they are executed.
+    pub(super) files: Vec<TemplateFile>,
+    pub(super) crds: Vec<CrdFile>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("chart", &self.tree.full_path).finish_non_exhaustive()
+    }
+}
+
+/// A template of the selection, executed or not.
+struct Candidate<'a> {
+    source: &'a Arc<Source>,
+    file: usize,
+    base_path: String,
+    chart: usize,
+}
+
+impl Plan {
+    pub(super) fn new(tree: Tree, warnings: Vec<String>, funcs: &FuncMap, parsed: &ParsedFiles) -> Self {
+        let mut charts = Vec::new();
+        let mut candidates: BTreeMap<String, Candidate<'_>> = BTreeMap::new();
+        tree.walk(&mut |chart| {
+            let base_path = gostring::join_path(&chart.full_path, "templates");
+            for (file, template) in chart.source.chart.templates.iter().enumerate() {
+                if chart.metadata.is_library() && !gostring::base_name(&template.name).starts_with('_') {
+                    continue;
+                }
+                let name = gostring::join_path(&chart.full_path, &template.name);
+                let candidate = Candidate {
+                    source: &chart.source,
+                    file,
+                    base_path: base_path.clone(),
+                    chart: charts.len(),
+                };
+                candidates.insert(name, candidate);
+            }
+            charts.push(ChartObjects {
+                chart: objects::chart_map(&chart.metadata, charts.is_empty()),
+                files: chart.source.files.clone(),
+            });
+        });
+        let mut ordered: Vec<(String, Candidate<'_>)> = candidates.into_iter().collect();
+        ordered.sort_by(|(a, _), (b, _)| {
+            let depth = |name: &str| name.matches('/').count();
+            depth(b).cmp(&depth(a)).then_with(|| b.cmp(a))
+        });
+        let templates = parse_all(&ordered, funcs, parsed);
+        let files = ordered
+            .into_iter()
+            .filter(|(name, _)| !gostring::base_name(name).starts_with('_'))
+            .map(|(name, candidate)| TemplateFile {
+                name,
+                base_path: candidate.base_path,
+                chart: candidate.chart,
+            })
+            .collect();
+        let mut crds = Vec::new();
+        tree.walk(&mut |chart| crds_of(chart, &mut crds));
+        Self { charts, templates, files, crds, warnings, tree }
+    }
+}
+
+fn parse_all(
+    ordered: &[(String, Candidate<'_>)],
+    funcs: &FuncMap,
+    parsed: &ParsedFiles,
+) -> Result<Arc<TemplateSet>, String> {
+    let mut set = TemplateSet::new(tpl::ROOT, MissingKey::Zero);
+    for (name, candidate) in ordered {
+        let key = (Arc::as_ptr(candidate.source).addr(), name.clone());
+        let known = parsed.lock().ok().and_then(|parsed| parsed.get(&key).cloned());
+        let template = match known {
+            Some(template) => template,
+            None => {
+                let text = candidate.source.chart.templates[candidate.file].data.clone();
+                let template = Parsed::parse(name, text, funcs)
+                    .map(Arc::new)
+                    .map_err(|error| errors::parse_error(name, &error.to_string()));
+                if let Ok(mut parsed) = parsed.lock() {
+                    parsed.insert(key, template.clone());
+                }
+                template
+            }
+        };
+        set.add(&*template?);
+    }
+    Ok(Arc::new(set))
+}
+
+/// Files below `crds/` of one chart, in the order they were read.
+pub(super) fn crds_of(chart: &Tree, crds: &mut Vec<CrdFile>) {
+    for file in &chart.source.chart.files {
+        let extension = gostring::extension(&file.name).to_ascii_lowercase();
+        if file.name.starts_with("crds/") && matches!(extension.as_str(), ".yaml" | ".yml" | ".json") {
+            crds.push(CrdFile {
+                name: file.name.clone(),
+                filename: gostring::join_path(&chart.full_path, &file.name),
+                data: file.data.clone(),
+            });
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Runs Helm's own answers against this engine: the public charts of `corpus/helm/cases.jsonl` and
+//! the vectors of `corpus/helm/vectors`. Shared by `tests/corpus.rs` and `examples/conformance.rs`.
+
+// Each of the two uses a part of this module.
+#![allow(dead_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
+use helm_engine::capabilities::{BuildInfo, Capabilities, KubeVersion};
+use helm_engine::{
+    Chart, ChartFiles, CompiledChart, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext,
+    TemplateOutput, load_archive, load_files,
+};
+use serde_json::Value;
+
+/// `corpus/helm`, if it is on this machine.
+pub fn corpus() -> Option<PathBuf> {
+    let from_env = std::env::var_os("SLUICE_CORPUS").map(PathBuf::from);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let places = [root.join("../shared/corpus"), root.join("../../shared/corpus")];
+    from_env
+        .into_iter()
+        .chain(places)
+        .map(|dir| dir.join("helm"))
+        .find(|dir| dir.join("cases.jsonl").is_file())
+}
+
+/// How one case went.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub id: String,
+    /// Repository or vector group.
+    pub group: String,
+    /// What differs; none if all is equal.
+    pub difference: Option<String>,
+}
+
+impl Outcome {
+    pub fn passed(&self) -> bool {
+        self.difference.is_none()
+    }
+}
+
+/// Equal and total per group.
+pub fn scores(outcomes: &[Outcome]) -> BTreeMap<String, (usize, usize)> {
+    let mut scores = BTreeMap::new();
+    for outcome in outcomes {
+        let (passed, total) = scores.entry(outcome.group.clone()).or_insert((0, 0));
+        *passed += usize::from(outcome.passed());
+        *total += 1;
+    }
+    scores
+}
+
+/// Runs `work` over all items on as many threads as there are cores, keeping the order.
+pub fn parallel<T: Sync, R: Send + Clone>(items: &[T], work: impl Fn(&T) -> Vec<R> + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let mut parts: Vec<(usize, Vec<R>)> = std::thread::scope(|scope| {
+        let spawn = || {
+            let worker = || {
+                let mut done = Vec::new();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { return done };
+                    done.push((at, work(item)));
+                }
+            };
+            let builder = std::thread::Builder::new().stack_size(64 << 20);
+            builder.spawn_scoped(scope, worker).expect("a thread can be started")
+        };
+        let workers: Vec<_> = (0..threads).map(|_| spawn()).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a case panicked")).collect()
+    });
+    parts.sort_by_key(|(at, _)| *at);
+    parts.into_iter().flat_map(|(_, part)| part).collect()
+}
+
+/// The cases of one chart.
+pub struct ChartCases {
+    pub chart: PathBuf,
+    pub cases: Vec<Value>,
+}
+
+/// All chart cases, or only those whose id contains `filter`, by chart.
+pub fn chart_cases(corpus: &Path, filter: &str) -> Vec<ChartCases> {
+    let text = fs::read_to_string(corpus.join("cases.jsonl")).expect("cases.jsonl can be read");
+    let mut charts: Vec<ChartCases> = Vec::new();
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).expect("a case is JSON");
+        if !case["id"].as_str().is_some_and(|id| id.contains(filter)) {
+            continue;
+        }
+        let chart = corpus.join(case["chart"].as_str().expect("a case names its chart"));
+        match charts.iter_mut().find(|known| known.chart == chart) {
+            Some(known) => known.cases.push(case),
+            None => charts.push(ChartCases { chart, cases: vec![case] }),
+        }
+    }
+    charts
+}
+
+/// Renders the cases of one chart and compares.
+pub fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
+    let compiled = fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz));
+    chart
+        .cases
+        .iter()
+        .map(|case| {
+            let id = case["id"].as_str().unwrap_or_default();
+            let found = guarded(|| compiled.clone().and_then(|chart| template(&chart, case)));
+            Outcome {
+                id: id.to_owned(),
+                group: id.split('.').next().unwrap_or_default().to_owned(),
+                difference: compare_case(corpus, case, found),
+            }
+        })
+        .collect()
+}
+
+/// A panic is a failure of the case it happens in, not of the whole run.
+fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(format!(
+            "PANIC: {}",
+            text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned())).unwrap_or_default()
+        ))
+    })
+}
+
+fn compile(tgz: &[u8]) -> Result<Arc<CompiledChart>, String> {
+    let chart = load_archive(tgz).map_err(|error| error.to_string())?;
+    chart.compile(&HelmProfile::default()).map_err(|error| error.to_string())
+}
+
+fn template(chart: &CompiledChart, case: &Value) -> Result<String, String> {
+    let release = ReleaseOptions {
+        name: case["release"].as_str().unwrap_or("rel").to_owned(),
+        namespace: case["namespace"].as_str().unwrap_or("default").to_owned(),
+        ..ReleaseOptions::default()
+    };
+    let mut capabilities = Capabilities::default();
+    if let Some(version) = case["kube_version"].as_str() {
+        capabilities.kube_version = KubeVersion::parse(version).map_err(|error| error.to_string())?;
+    }
+    capabilities.helm_version = BuildInfo {
+        version: "v4.3".to_owned(),
+        git_commit: String::new(),
+        git_tree_state: String::new(),
+        go_version: "go1.26.8".to_owned(),
+        kube_client_version: Some("v1.37".to_owned()),
+    };
+    chart.check().map_err(|error| error.cli_text())?;
+    let rendered = chart
+        .render(&case["values"], &release, &capabilities, Rc::new(NoCluster), &Limits::default())
+        .map_err(|error| error.cli_text())?;
+    let options = TemplateOutput {
+        include_crds: case["include_crds"] == Value::Bool(true),
+        ..TemplateOutput::default()
+    };
+    rendered.template_output(&options).map_err(|error| error.to_string())
+}
+
+fn compare_case(corpus: &Path, case: &Value, found: Result<String, String>) -> Option<String> {
+    match (case["golden"].as_str(), found) {
+        (Some(golden), Ok(found)) => {
+            let expected = gunzip(&corpus.join(golden));
+            let random: BTreeSet<usize> = case["random_lines"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|line| usize::try_from(line.as_u64()?).ok())
+                .collect();
+            compare_lines(&String::from_utf8_lossy(&expected), &found, &random)
+        }
+        (Some(_), Err(error)) => Some(format!("helm renders it; here: {error}")),
+        (None, Ok(_)) => Some(format!("renders here; helm: {}", case["error"])),
+        (None, Err(found)) => {
+            let expected = case["error"].as_str().unwrap_or_default();
+            (found.trim_end_matches('\n') != expected)
+                .then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
+        }
+    }
+}
+
+fn compare_lines(expected: &str, found: &str, random: &BTreeSet<usize>) -> Option<String> {
+    let expected: Vec<&str> = expected.split('\n').collect();
+    let found: Vec<&str> = found.split('\n').collect();
+    for (at, line) in expected.iter().enumerate() {
+        let other = found.get(at).copied();
+        if other != Some(*line) && !random.contains(&(at + 1)) {
+            return Some(format!("line {}\n  helm: {line:?}\n  here: {other:?}", at + 1));
+        }
+    }
+    (expected.len() != found.len()).then(|| format!("{} lines instead of {}", found.len(), expected.len()))
+}
+
+fn gunzip(path: &Path) -> Vec<u8> {
+    let mut out = Vec::new();
+    let file = fs::File::open(path).expect("a golden can be opened");
+    GzDecoder::new(file).read_to_end(&mut out).expect("a golden is gzip");
+    out
+}
+
+/// The vectors of the groups whose names contain `filter`, in pieces small enough to share out.
+pub fn vectors(corpus: &Path, filter: &str) -> Vec<Vec<Value>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(corpus.join("vectors"))
+        .expect("the vectors can be listed")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with(".jsonl.gz"))
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(filter)))
+        .collect();
+    files.sort();
+    let mut pieces = Vec::new();
+    for file in files {
+        let text = String::from_utf8(gunzip(&file)).expect("vectors are UTF-8");
+        let cases: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("a vector is JSON")).collect();
+        pieces.extend(cases.chunks(500).map(<[Value]>::to_vec));
+    }
+    pieces
+}
+
+/// Evaluates one vector as the oracle's `eval` does.
+pub fn eval(case: &Value) -> Result<Vec<u8>, String> {
+    let template = match case["expr"].as_str() {
+        Some(expr) => format!("{{{{ {expr} }}}}"),
+        None => case["template"].as_str().unwrap_or_default().to_owned(),
+    };
+    let mut files = ChartFiles::new();
+    let metadata = "apiVersion: v2\nname: vec\nversion: 0.1.0\nappVersion: 1.2.3\ntype: application\n";
+    files.insert("Chart.yaml", metadata.as_bytes());
+    let mut chart: Chart = load_files(&files).map_err(|error| error.to_string())?;
+    let file = |name: String, text: &str| helm_engine::ChartFile {
+        name,
+        data: Arc::from(text.as_bytes()),
+        mod_time: None,
+    };
+    chart.templates.push(file("templates/t.yaml".to_owned(), &template));
+    for (name, text) in case["templates"].as_object().into_iter().flatten() {
+        chart.templates.push(file(format!("templates/{name}"), text.as_str().unwrap_or_default()));
+    }
+    for (name, text) in case["files"].as_object().into_iter().flatten() {
+        chart.files.push(file(name.clone(), text.as_str().unwrap_or_default()));
+    }
+    let profile = HelmProfile::default();
+    let compiled = chart.compile(&profile).map_err(|error| error.to_string())?;
+    let mut capabilities = Capabilities::defaults(&profile);
+    capabilities.kube_version = KubeVersion::parse("1.33.0").map_err(|error| error.to_string())?;
+    let release =
+        ReleaseOptions { name: "rel".to_owned(), namespace: "ns".to_owned(), ..ReleaseOptions::default() };
+    let limits = Limits::default();
+    let context = RenderContext::new(&release, &capabilities, Rc::new(NoCluster), &limits);
+    let files = compiled.execute(&case["values"], &context).map_err(|error| error.to_string())?;
+    Ok(files.get("vec/templates/t.yaml").cloned().unwrap_or_default())
+}
+
+/// Evaluates vectors and compares.
+pub fn run_vectors(cases: &[Value]) -> Vec<Outcome> {
+    cases
+        .iter()
+        .map(|case| {
+            let found = guarded(|| eval(case));
+            let accepted = std::iter::once(case).chain(case["also"].as_array().into_iter().flatten());
+            let equal = accepted.into_iter().any(|answer| matches_answer(answer, &found));
+            let difference = || {
+                let expected = ["out", "out_b64", "error"].iter().find_map(|key| case.get(*key));
+                let found = found.as_ref().map(|out| String::from_utf8_lossy(out).into_owned());
+                let expected = expected.map(ToString::to_string).unwrap_or_default();
+                format!("{}\n  helm: {expected}\n  here: {found:?}", case["template"])
+            };
+            Outcome {
+                id: case["id"].as_str().unwrap_or_default().to_owned(),
+                group: case["group"].as_str().unwrap_or_default().to_owned(),
+                difference: (!equal).then(difference),
+            }
+        })
+        .collect()
+}
+
+fn matches_answer(answer: &Value, found: &Result<Vec<u8>, String>) -> bool {
+    match found {
+        Ok(found) => match (answer["out"].as_str(), answer["out_b64"].as_str()) {
+            (Some(out), _) => out.as_bytes() == found,
+            (None, Some(out)) => STANDARD.decode(out).is_ok_and(|out| out == *found),
+            (None, None) => false,
+        },
+        Err(found) => answer["error"].as_str() == Some(found),
+    }
+}

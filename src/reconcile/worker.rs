@@ -1,0 +1,227 @@
+//! Takes due jobs, runs each on a task of its own, and writes what came of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flux_api::FluxObject;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Done, Inner, Reconciler, Run};
+use super::{git_repository, helm_chart, helm_release, receiver, unsupported};
+use crate::model::{Event, Kind, ObjectKey, Severity};
+use crate::queue::{JobOutcome, JobResult, LeasedJob};
+use crate::render::pool::panic_text;
+
+/// How long a worker may hold a job without a sign of life.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// How often a running job shows that it lives; three chances within a lease.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Most jobs taken with one claim: enough to keep a push to a thousand clusters from queueing behind the claims.
+const CLAIM: usize = 128;
+
+/// How long running jobs may take to stop at a shutdown before they are given back.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Runs jobs until `shutdown`, `concurrent` at once.
+///
+/// # Errors
+/// When the store fails in a way that will not pass.
+pub async fn work(
+    reconciler: Reconciler,
+    concurrent: usize,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let inner = reconciler.inner;
+    let worker = format!("worker-{}", uuid::Uuid::new_v4().simple());
+    let mut running: JoinSet<()> = JoinSet::new();
+    // Stops waits at a shutdown, so that their releases are recorded as failed and not left pending.
+    let stop = CancellationToken::new();
+    loop {
+        while running.try_join_next().is_some() {}
+        let room = concurrent.saturating_sub(running.len()).min(CLAIM);
+        let mut idle = true;
+        if room > 0 {
+            let limit = u32::try_from(room).unwrap_or(u32::MAX);
+            match inner.queue.claim(limit, &worker, LEASE).await {
+                Ok(jobs) => {
+                    idle = jobs.is_empty();
+                    for job in jobs {
+                        let inner = Arc::clone(&inner);
+                        let stop = stop.clone();
+                        running.spawn(async move { run_job(&inner, job, stop).await });
+                    }
+                }
+                Err(error) => tracing::error!("failed to claim jobs: {error}"),
+            }
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+            () = inner.queue.wait(), if idle && room > 0 => {}
+            () = std::future::ready(()), if !idle => {}
+        }
+    }
+    stop.cancel();
+    let drained = tokio::time::timeout(GRACE, async { while running.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!("{} jobs did not stop in time; the next start finishes them", running.len());
+        running.shutdown().await;
+    }
+    Ok(())
+}
+
+async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
+    let lease = job.lease.clone();
+    let cancel = stop.child_token();
+    let mut superseded = inner.queue.superseded(&lease);
+    let key = job.object.clone();
+    let outcome = {
+        let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone())).catch_unwind();
+        let mut work = std::pin::pin!(work);
+        let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
+        loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                _ = heartbeat.tick() => {
+                    if let Err(error) = inner.queue.renew(&lease, LEASE).await {
+                        tracing::warn!(object = %key, "lost the lease on `{key}`: {error}");
+                        cancel.cancel();
+                    }
+                }
+                changed = superseded.changed(), if !cancel.is_cancelled() => {
+                    // Waits end at the next safe point; what was applied stays applied.
+                    if changed.is_err() || *superseded.borrow() {
+                        cancel.cancel();
+                    }
+                }
+            }
+        }
+    };
+    let result = match outcome {
+        Ok(result) => result,
+        Err(panic) => {
+            let error = panic_text(panic.as_ref());
+            tracing::error!(object = %key, "reconciling `{key}` panicked: {error}");
+            JobResult::of(JobOutcome::Panicked { error })
+        }
+    };
+    if let Err(error) = inner.queue.finish(&lease, result).await {
+        tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
+    }
+}
+
+/// Boxed: a job's future is large, and lives as long as its cluster takes.
+fn reconcile<'a>(
+    inner: &'a Inner,
+    job: &'a LeasedJob,
+    cancel: CancellationToken,
+) -> BoxFuture<'a, JobResult> {
+    run_story(inner, job, cancel).boxed()
+}
+
+async fn run_story(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) -> JobResult {
+    let mut run = Run::new(inner, job, cancel);
+    let object = inner.objects.get(&job.object);
+    let done = match &object {
+        None => Done::Gone,
+        Some(object) if object.suspended() && object.metadata().deletion_timestamp.is_none() => Done::Nothing,
+        Some(object) => dispatch(&mut run, object).await,
+    };
+    let events = std::mem::take(&mut run.events);
+    let mut result = run.finish(done);
+    result.messages = events.iter().flat_map(|event| inner.messages_of(event)).collect();
+    result
+}
+
+async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
+    match object {
+        FluxObject::GitRepository(git) => match git.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => git_repository::reconcile(run, object, git).await,
+        },
+        FluxObject::HelmChart(chart) => match chart.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => helm_chart::reconcile(run, object, chart).await,
+        },
+        FluxObject::HelmRelease(release) => helm_release::reconcile(run, object, release).await,
+        FluxObject::Receiver(receiver) => match receiver.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => receiver::reconcile(run, object, receiver).await,
+        },
+        // Static: nothing happens to them on their own.
+        FluxObject::Provider(_) | FluxObject::Alert(_) => match object.metadata().deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => Done::Nothing,
+        },
+        FluxObject::OCIRepository(_)
+        | FluxObject::HelmRepository(_)
+        | FluxObject::Bucket(_)
+        | FluxObject::ExternalArtifact(_)
+        | FluxObject::Kustomization(_)
+        | FluxObject::ImageRepository(_)
+        | FluxObject::ImagePolicy(_)
+        | FluxObject::ImageUpdateAutomation(_) => match object.metadata().deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => unsupported::reconcile(run, object).await,
+        },
+    }
+}
+
+/// Lets go of an object that leaves nothing behind on any cluster.
+async fn gone(run: &mut Run<'_>) -> Done {
+    let key = run.job.object.clone();
+    run.inner.forget_checkout(&key);
+    if key.kind == Kind::GitRepository
+        && let Err(error) = run.inner.sources.remove_artifacts(&key).await
+    {
+        tracing::warn!(object = %key, "failed to remove the artifacts of `{key}`: {error}");
+    }
+    match run.inner.objects.finalize(&key).await {
+        Ok(_) => Done::Gone,
+        Err(error) => {
+            Done::Retry { error: error.to_string(), interval: Duration::from_secs(60), after: None }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Writes a status; a failure is logged, the next run writes it again.
+    pub(super) async fn write_status<S: serde::Serialize>(&mut self, key: &ObjectKey, uid: &str, status: &S) {
+        match serde_json::to_value(status) {
+            Ok(status) => self.write_status_json(key, uid, status).await,
+            Err(error) => tracing::error!(object = %key, "failed to encode the status of `{key}`: {error}"),
+        }
+    }
+
+    /// See [`Run::write_status`].
+    pub(super) async fn write_status_json(&mut self, key: &ObjectKey, uid: &str, status: Value) {
+        if let Err(error) = self.inner.objects.patch_status(key, uid, status).await {
+            tracing::warn!(object = %key, "failed to write the status of `{key}`: {error}");
+        }
+    }
+
+    /// Notes an event of another object than the job's: the HelmChart of a release.
+    pub(super) fn event_of(
+        &mut self,
+        object: &FluxObject,
+        key: &ObjectKey,
+        severity: Severity,
+        reason: &str,
+        message: impl Into<String>,
+        metadata: &[(&str, &str)],
+    ) {
+        self.event(object, severity, reason, message, metadata);
+        if let Some(last) = self.events.last_mut() {
+            let event: &mut Event = last;
+            event.object = key.clone();
+        }
+    }
+}

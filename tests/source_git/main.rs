@@ -1,0 +1,10 @@
+//! Git sources against a real git server (`git http-backend` behind the demo's forge) and a real `git` client.
+
+#![allow(clippy::unwrap_used)]
+
+mod artifacts;
+mod connection;
+mod fetching;
+mod hostile;
+mod reading;
+mod world;
