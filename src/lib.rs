@@ -13,6 +13,7 @@ pub mod model;
 pub mod notify;
 pub mod objects;
 pub mod queue;
+pub mod receiver;
 pub mod reconcile;
 pub mod release;
 pub mod render;
