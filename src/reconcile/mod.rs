@@ -12,6 +12,7 @@ mod helm_chart;
 mod helm_release;
 mod kubeconfig;
 mod outbox;
+mod reach;
 mod receiver;
 mod secrets;
 mod sweep;
@@ -21,5 +22,6 @@ mod worker;
 
 pub use context::{HookPaths, Reconciler, ReconcilerParts, ReconcilerSettings};
 pub use outbox::send_messages;
+pub use reach::Reach;
 pub use sweep::follow_changes;
 pub use worker::work;
