@@ -182,9 +182,11 @@ impl Coalescer {
             defaulted
                 .extend(source.entries().into_iter().filter(|(_, node)| !node.is_nil()).map(|(key, _)| key));
         }
-        for (key, node) in dest.entries() {
-            if node.is_nil() {
-                source.insert(key, Node::Nil);
+        if self.rule != NullRule::UserDeletes {
+            for (key, node) in dest.entries() {
+                if node.is_nil() {
+                    source.insert(key, Node::Nil);
+                }
             }
         }
         for (key, node) in source.entries() {

@@ -111,7 +111,9 @@ pub(crate) fn chart_cases(corpus: &Path, filter: &str) -> Vec<ChartCases> {
 
 /// Renders the cases of one chart and compares.
 pub(crate) fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
-    let compiled = fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz));
+    let profile = HelmProfile::default();
+    let compiled =
+        fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz, &profile));
     chart
         .cases
         .iter()
@@ -138,9 +140,46 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-fn compile(tgz: &[u8]) -> Result<Arc<CompiledChart>, String> {
+/// Compares with the answers of another Helm version: JSON lines `{"id", "out" | "error"}`. Cases
+/// with random lines are left out.
+pub(crate) fn run_chart_against(
+    chart: &ChartCases,
+    profile: &HelmProfile,
+    answers: &BTreeMap<String, Value>,
+) -> Vec<Outcome> {
+    let compiled =
+        fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz, profile));
+    let stable = |case: &&Value| case["random_lines"].as_array().is_none_or(Vec::is_empty);
+    chart
+        .cases
+        .iter()
+        .filter(stable)
+        .filter_map(|case| {
+            let id = case["id"].as_str().unwrap_or_default();
+            let answer = answers.get(id)?;
+            let found = guarded(|| compiled.clone().and_then(|chart| template(&chart, case)));
+            let difference = match (answer["out"].as_str(), found) {
+                (Some(out), Ok(found)) => compare_lines(out, &found, &BTreeSet::new()),
+                (Some(_), Err(error)) => Some(format!("helm renders it; here: {error}")),
+                (None, Ok(_)) => Some(format!("renders here; helm: {}", answer["error"])),
+                (None, Err(found)) => {
+                    let expected = answer["error"].as_str().unwrap_or_default();
+                    (found != expected)
+                        .then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
+                }
+            };
+            Some(Outcome {
+                id: id.to_owned(),
+                group: id.split('.').next().unwrap_or_default().to_owned(),
+                difference,
+            })
+        })
+        .collect()
+}
+
+fn compile(tgz: &[u8], profile: &HelmProfile) -> Result<Arc<CompiledChart>, String> {
     let chart = load_archive(tgz).map_err(|error| error.to_string())?;
-    chart.compile(&HelmProfile::default()).map_err(|error| error.to_string())
+    chart.compile(profile).map_err(|error| error.to_string())
 }
 
 fn template(chart: &CompiledChart, case: &Value) -> Result<String, String> {
@@ -149,16 +188,20 @@ fn template(chart: &CompiledChart, case: &Value) -> Result<String, String> {
         namespace: case["namespace"].as_str().unwrap_or("default").to_owned(),
         ..ReleaseOptions::default()
     };
-    let mut capabilities = Capabilities::default();
+    let profile = chart.profile();
+    let mut capabilities = Capabilities::defaults(profile);
     if let Some(version) = case["kube_version"].as_str() {
-        capabilities.kube_version = KubeVersion::parse(version).map_err(|error| error.to_string())?;
+        capabilities.kube_version =
+            KubeVersion::parse_as(version, profile).map_err(|error| error.to_string())?;
     }
+    // What a Helm says that was built from source, as the corpus was made with.
+    let (minor, _) = profile.version.rsplit_once('.').unwrap_or((profile.version, ""));
     capabilities.helm_version = BuildInfo {
-        version: "v4.3".to_owned(),
+        version: minor.to_owned(),
         git_commit: String::new(),
         git_tree_state: String::new(),
         go_version: "go1.26.8".to_owned(),
-        kube_client_version: Some("v1.37".to_owned()),
+        kube_client_version: capabilities.helm_version.kube_client_version,
     };
     chart.check().map_err(|error| error.cli_text())?;
     let rendered = chart
