@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use helm_engine::capabilities::{BuildInfo, Capabilities, KubeVersion};
+use helm_engine::values::strvals;
 use helm_engine::{
     Chart, ChartFiles, CompiledChart, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext,
     TemplateOutput, load_archive, load_files,
@@ -340,4 +341,79 @@ fn matches_answer(answer: &Value, found: &Result<Vec<u8>, String>) -> bool {
         },
         Err(found) => answer["error"].as_str() == Some(found),
     }
+}
+
+/// One line of `tests/data/charts.jsonl`: the files of a chart and what `helm template` made of them.
+pub(crate) fn run_small_chart(line: &str) -> Outcome {
+    let case: Value = serde_json::from_str(line).expect("a case is JSON");
+    let found = guarded(|| small_chart(&case));
+    let difference = match (case["out"].as_str(), found) {
+        (Some(out), Ok(found)) => compare_lines(out, &found, &BTreeSet::new()),
+        (Some(_), Err(error)) => Some(format!("helm renders it; here: {error}")),
+        (None, Ok(out)) => Some(format!("helm: {}\n  here: {out:?}", case["error"])),
+        (None, Err(found)) => {
+            let expected = case["error"].as_str().unwrap_or_default();
+            (found != expected).then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
+        }
+    };
+    Outcome {
+        id: case["title"].as_str().unwrap_or_default().to_owned(),
+        group: "small".to_owned(),
+        difference,
+    }
+}
+
+fn small_chart(case: &Value) -> Result<String, String> {
+    let text = |key: &str, default: &str| case[key].as_str().unwrap_or(default).to_owned();
+    let lines = |key: &str| -> Vec<String> {
+        case[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|line| Some(line.as_str()?.to_owned()))
+            .collect()
+    };
+    let files: ChartFiles = case["files"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(path, text)| (path.clone(), text.as_str().unwrap_or_default().as_bytes()))
+        .collect();
+    let mut values = match helm_engine::values::Value::from_json(&case["values"]) {
+        helm_engine::values::Value::Map(map) => map,
+        _ => helm_engine::values::Map::new(),
+    };
+    for line in lines("set_json") {
+        strvals::parse_json_into(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    for line in lines("set") {
+        strvals::parse_into(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    for line in lines("set_string") {
+        strvals::parse_into_string(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    for line in lines("set_literal") {
+        strvals::parse_literal_into(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    let chart = load_files(&files).map_err(|error| error.to_string())?;
+    let chart = chart.compile(&HelmProfile::default()).map_err(|error| error.to_string())?;
+    chart.check().map_err(|error| error.cli_text())?;
+    let release = ReleaseOptions {
+        name: text("release", "rel"),
+        namespace: "ns".to_owned(),
+        ..ReleaseOptions::default()
+    };
+    let mut capabilities = Capabilities::default();
+    capabilities.kube_version =
+        KubeVersion::parse(&text("kube_version", "1.33.0")).map_err(|error| error.to_string())?;
+    capabilities.api_versions.extend(lines("api_versions"));
+    let limits = Limits::default();
+    let rendered = chart
+        .render(&values, &release, &capabilities, Rc::new(NoCluster), &limits)
+        .map_err(|error| error.cli_text())?;
+    let options = TemplateOutput {
+        include_crds: case["include_crds"] == Value::Bool(true),
+        ..TemplateOutput::default()
+    };
+    rendered.template_output(&options).map_err(|error| error.to_string())
 }
