@@ -138,8 +138,8 @@ mod tests {
             namespace: "ns".to_owned(),
             ..crate::ReleaseOptions::default()
         };
-        let mut capabilities = crate::Capabilities::default();
-        capabilities.kube_version = crate::KubeVersion::parse("1.33.0").unwrap();
+        let kube_version = crate::KubeVersion::parse("1.33.0").unwrap();
+        let capabilities = crate::Capabilities { kube_version, ..crate::Capabilities::default() };
         let limits = crate::Limits::default();
         let rendered = chart
             .render(&values, &options, &capabilities, std::rc::Rc::new(crate::NoCluster), &limits)

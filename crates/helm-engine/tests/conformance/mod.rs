@@ -343,27 +343,34 @@ fn matches_answer(answer: &Value, found: &Result<Vec<u8>, String>) -> bool {
     }
 }
 
-/// One line of `tests/data/charts.jsonl`: the files of a chart and what `helm template` made of them.
-pub(crate) fn run_small_chart(line: &str) -> Outcome {
+/// One line of `tests/data/charts.jsonl`: the files of a chart and what `helm template` made of them;
+/// `other` has the answers of other Helm versions where they differ.
+pub(crate) fn run_small_chart(line: &str) -> Vec<Outcome> {
     let case: Value = serde_json::from_str(line).expect("a case is JSON");
-    let found = guarded(|| small_chart(&case));
-    let difference = match (case["out"].as_str(), found) {
+    let title = case["title"].as_str().unwrap_or_default();
+    let mut outcomes = vec![small_outcome(title.to_owned(), &case, &case, &HelmProfile::default())];
+    for (version, answer) in case["other"].as_object().into_iter().flatten() {
+        let profile = HelmProfile::by_name(version).expect("a known version");
+        outcomes.push(small_outcome(format!("{title} ({version})"), &case, answer, &profile));
+    }
+    outcomes
+}
+
+fn small_outcome(id: String, case: &Value, answer: &Value, profile: &HelmProfile) -> Outcome {
+    let found = guarded(|| small_chart(case, profile));
+    let difference = match (answer["out"].as_str(), found) {
         (Some(out), Ok(found)) => compare_lines(out, &found, &BTreeSet::new()),
         (Some(_), Err(error)) => Some(format!("helm renders it; here: {error}")),
-        (None, Ok(out)) => Some(format!("helm: {}\n  here: {out:?}", case["error"])),
+        (None, Ok(out)) => Some(format!("helm: {}\n  here: {out:?}", answer["error"])),
         (None, Err(found)) => {
-            let expected = case["error"].as_str().unwrap_or_default();
+            let expected = answer["error"].as_str().unwrap_or_default();
             (found != expected).then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
         }
     };
-    Outcome {
-        id: case["title"].as_str().unwrap_or_default().to_owned(),
-        group: "small".to_owned(),
-        difference,
-    }
+    Outcome { id, group: "small".to_owned(), difference }
 }
 
-fn small_chart(case: &Value) -> Result<String, String> {
+fn small_chart(case: &Value, profile: &HelmProfile) -> Result<String, String> {
     let text = |key: &str, default: &str| case[key].as_str().unwrap_or(default).to_owned();
     let lines = |key: &str| -> Vec<String> {
         case[key]
@@ -396,16 +403,16 @@ fn small_chart(case: &Value) -> Result<String, String> {
         strvals::parse_literal_into(&line, &mut values).map_err(|error| error.to_string())?;
     }
     let chart = load_files(&files).map_err(|error| error.to_string())?;
-    let chart = chart.compile(&HelmProfile::default()).map_err(|error| error.to_string())?;
+    let chart = chart.compile(profile).map_err(|error| error.to_string())?;
     chart.check().map_err(|error| error.cli_text())?;
     let release = ReleaseOptions {
         name: text("release", "rel"),
         namespace: "ns".to_owned(),
         ..ReleaseOptions::default()
     };
-    let mut capabilities = Capabilities::default();
-    capabilities.kube_version =
+    let kube_version =
         KubeVersion::parse(&text("kube_version", "1.33.0")).map_err(|error| error.to_string())?;
+    let mut capabilities = Capabilities { kube_version, ..Capabilities::default() };
     capabilities.api_versions.extend(lines("api_versions"));
     let limits = Limits::default();
     let rendered = chart
