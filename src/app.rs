@@ -4,6 +4,9 @@
 //! limping on. No decision about any Kubernetes object is made here.
 
 mod agent;
+mod callbacks;
+mod serve;
 mod store;
 
 pub use agent::{Agent, AgentOptions};
+pub use serve::{SOCKET, attach, serve};
