@@ -5,8 +5,7 @@
 
 mod agent;
 mod callbacks;
-mod serve;
 mod store;
 
 pub use agent::{Agent, AgentOptions};
-pub use serve::{SOCKET, attach, serve};
+pub use callbacks::callbacks;

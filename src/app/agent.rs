@@ -84,6 +84,8 @@ pub struct Agent {
     pub reconciler: Reconciler,
     /// The inbox's door.
     pub receiver: ReceiverState,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     store: tokio::task::JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
@@ -128,7 +130,7 @@ impl Agent {
             clusters: clusters.clone(),
             pool,
             notify: notify::Client::new(notify),
-            metrics,
+            metrics: metrics.clone(),
             clock,
             settings: reconciler,
         });
@@ -140,6 +142,7 @@ impl Agent {
             sources,
             reconciler: reconciler.clone(),
             receiver: receiver.clone(),
+            metrics,
             tasks: JoinSet::new(),
             store,
             shutdown: shutdown.clone(),

@@ -16,7 +16,7 @@ use crate::reconcile::{Reconciler, ReleaseDiff};
 const COMPARISONS: usize = 8;
 
 /// The callbacks over a started agent.
-pub(super) fn callbacks(agent: &Agent, clock: &Clock) -> Callbacks {
+pub fn callbacks(agent: &Agent, clock: &Clock) -> Callbacks {
     let reconciler = agent.reconciler.clone();
     let diff = Arc::new(move |request: DiffRequest| {
         let reconciler = reconciler.clone();
@@ -69,9 +69,9 @@ pub(super) fn callbacks(agent: &Agent, clock: &Clock) -> Callbacks {
                 let refused = receiver.rejections(&key);
                 refused.into_iter().map(move |refused| Rejection {
                     at: refused.at,
-                    receiver: Some(key.clone()),
-                    // Every refusal of a proof is answered the same, so that the sender learns nothing.
-                    status: 401,
+                    receiver: key.clone(),
+                    event: refused.event,
+                    sender_id: Some(refused.sender_id).filter(|id| !id.is_empty()),
                     reason: refused.reason.to_string(),
                     from: refused.address.map(|address| address.to_string()),
                 })
@@ -82,7 +82,7 @@ pub(super) fn callbacks(agent: &Agent, clock: &Clock) -> Callbacks {
     });
     let receiver = agent.receiver.clone();
     let hook_path = Arc::new(move |key: &ObjectKey| receiver.path_of(key).ok());
-    Callbacks { diff, replay, reach, rejected, hook_path }
+    Callbacks { diff: Some(diff), replay, reach, rejected, hook_path }
 }
 
 async fn compare(reconciler: &Reconciler, request: DiffRequest) -> DiffReport {
