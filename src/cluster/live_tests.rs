@@ -15,6 +15,7 @@ struct Bed {
     cluster: Cluster,
     namespace: String,
     kubeconfig: String,
+    is_real: bool,
     _simulation: Option<tokio_util::sync::DropGuard>,
 }
 
@@ -23,7 +24,7 @@ impl Bed {
         let cluster = connect(&clusters(), &kubeconfig, None);
         let namespace = unique(prefix);
         cluster.ensure_namespace(&namespace, &[]).await.unwrap();
-        Self { cluster, namespace, kubeconfig, _simulation: simulation }
+        Self { cluster, namespace, kubeconfig, is_real: simulation.is_none(), _simulation: simulation }
     }
 }
 
@@ -369,11 +370,12 @@ async fn a_broken_image_runs_into_the_timeout_with_flux_words() {
         cluster.apply(std::slice::from_ref(&object), &ApplyOptions::default()).await.unwrap();
         let wait = WaitOptions { timeout: Duration::from_secs(2), ..WaitOptions::default() };
         let error = cluster.wait(std::slice::from_ref(&object.id), &wait).await.unwrap_err();
+        let causes = if bed.is_real { " (container `c`: ImagePullBackOff)" } else { "" };
         assert_eq!(
             error.to_string(),
             format!("timeout waiting for: [Deployment/{namespace}/web status: 'InProgress']")
         );
-        assert_eq!(error.details(), [format!("Deployment/{namespace}/web: Available: 0/2")]);
+        assert_eq!(error.details(), [format!("Deployment/{namespace}/web: Available: 0/2{causes}")]);
     }
 }
 
