@@ -60,6 +60,9 @@ impl Default for ReconcilerSettings {
     }
 }
 
+/// Asks the webhook listener where a Receiver's hook is.
+pub type HookPaths = Box<dyn Fn(&ObjectKey) -> Result<String, (&'static str, String)> + Send + Sync>;
+
 /// The rooms a reconciler is built of.
 pub struct ReconcilerParts {
     /// Flux objects, Secrets, ConfigMaps.
@@ -74,6 +77,8 @@ pub struct ReconcilerParts {
     pub pool: RenderPool,
     /// Messages out.
     pub notify: notify::Client,
+    /// Where the hook of a Receiver is, or Flux's reason and the text why there is none.
+    pub hook_paths: HookPaths,
     /// The time.
     pub clock: Clock,
     /// Knobs.
@@ -93,6 +98,7 @@ pub(super) struct Inner {
     pub(super) clusters: Clusters,
     pub(super) pool: RenderPool,
     pub(super) notify: notify::Client,
+    pub(super) hook_paths: HookPaths,
     pub(super) clock: Clock,
     pub(super) settings: ReconcilerSettings,
     pub(super) charts: ChartCache,
@@ -105,7 +111,8 @@ pub(super) struct Inner {
 impl Reconciler {
     /// A reconciler over these rooms.
     pub fn new(parts: ReconcilerParts) -> Self {
-        let ReconcilerParts { objects, queue, sources, clusters, pool, notify, clock, settings } = parts;
+        let ReconcilerParts { objects, queue, sources, clusters, pool, notify, hook_paths, clock, settings } =
+            parts;
         Self {
             inner: Arc::new(Inner {
                 objects,
@@ -114,6 +121,7 @@ impl Reconciler {
                 clusters,
                 pool,
                 notify,
+                hook_paths,
                 clock,
                 settings,
                 charts: ChartCache::new(),

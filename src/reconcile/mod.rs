@@ -19,7 +19,7 @@ mod unsupported;
 mod values_from;
 mod worker;
 
-pub use context::{Reconciler, ReconcilerParts, ReconcilerSettings};
+pub use context::{HookPaths, Reconciler, ReconcilerParts, ReconcilerSettings};
 pub use outbox::send_messages;
 pub use sweep::follow_changes;
 pub use worker::work;

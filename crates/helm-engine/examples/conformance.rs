@@ -5,6 +5,8 @@
 //! conformance helm --lines      answers `eval` requests, one JSON line each, on stdin
 //! ```
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks on them")]
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Write as _};
 use std::process::ExitCode;

@@ -164,7 +164,10 @@ impl Renderer {
         }
         if method.result.kind() == Kind::Invalid {
             let reason = method.result.name();
-            return Err(self.error(format!("invalid function signature for {name}: {reason}")));
+            return Err(self.error(match reason.strip_prefix("has ") {
+                Some(_) => format!("function {name} {reason}"),
+                None => format!("invalid function signature for {name}: {reason}"),
+            }));
         }
         Ok(())
     }

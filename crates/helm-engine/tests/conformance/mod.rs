@@ -23,7 +23,7 @@ use helm_engine::{
 use serde_json::Value;
 
 /// `corpus/helm`, if it is on this machine.
-pub fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let from_env = std::env::var_os("SLUICE_CORPUS").map(PathBuf::from);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let places = [root.join("../shared/corpus"), root.join("../../shared/corpus")];
@@ -36,22 +36,22 @@ pub fn corpus() -> Option<PathBuf> {
 
 /// How one case went.
 #[derive(Debug, Clone)]
-pub struct Outcome {
-    pub id: String,
+pub(crate) struct Outcome {
+    pub(crate) id: String,
     /// Repository or vector group.
-    pub group: String,
+    pub(crate) group: String,
     /// What differs; none if all is equal.
-    pub difference: Option<String>,
+    pub(crate) difference: Option<String>,
 }
 
 impl Outcome {
-    pub fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.difference.is_none()
     }
 }
 
 /// Equal and total per group.
-pub fn scores(outcomes: &[Outcome]) -> BTreeMap<String, (usize, usize)> {
+pub(crate) fn scores(outcomes: &[Outcome]) -> BTreeMap<String, (usize, usize)> {
     let mut scores = BTreeMap::new();
     for outcome in outcomes {
         let (passed, total) = scores.entry(outcome.group.clone()).or_insert((0, 0));
@@ -62,7 +62,7 @@ pub fn scores(outcomes: &[Outcome]) -> BTreeMap<String, (usize, usize)> {
 }
 
 /// Runs `work` over all items on as many threads as there are cores, keeping the order.
-pub fn parallel<T: Sync, R: Send + Clone>(items: &[T], work: impl Fn(&T) -> Vec<R> + Sync) -> Vec<R> {
+pub(crate) fn parallel<T: Sync, R: Send + Clone>(items: &[T], work: impl Fn(&T) -> Vec<R> + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let mut parts: Vec<(usize, Vec<R>)> = std::thread::scope(|scope| {
@@ -86,13 +86,13 @@ pub fn parallel<T: Sync, R: Send + Clone>(items: &[T], work: impl Fn(&T) -> Vec<
 }
 
 /// The cases of one chart.
-pub struct ChartCases {
-    pub chart: PathBuf,
-    pub cases: Vec<Value>,
+pub(crate) struct ChartCases {
+    pub(crate) chart: PathBuf,
+    pub(crate) cases: Vec<Value>,
 }
 
 /// All chart cases, or only those whose id contains `filter`, by chart.
-pub fn chart_cases(corpus: &Path, filter: &str) -> Vec<ChartCases> {
+pub(crate) fn chart_cases(corpus: &Path, filter: &str) -> Vec<ChartCases> {
     let text = fs::read_to_string(corpus.join("cases.jsonl")).expect("cases.jsonl can be read");
     let mut charts: Vec<ChartCases> = Vec::new();
     for line in text.lines() {
@@ -110,7 +110,7 @@ pub fn chart_cases(corpus: &Path, filter: &str) -> Vec<ChartCases> {
 }
 
 /// Renders the cases of one chart and compares.
-pub fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
+pub(crate) fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
     let compiled = fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz));
     chart
         .cases
@@ -213,7 +213,7 @@ fn gunzip(path: &Path) -> Vec<u8> {
 }
 
 /// The vectors of the groups whose names contain `filter`, in pieces small enough to share out.
-pub fn vectors(corpus: &Path, filter: &str) -> Vec<Vec<Value>> {
+pub(crate) fn vectors(corpus: &Path, filter: &str) -> Vec<Vec<Value>> {
     let mut files: Vec<PathBuf> = fs::read_dir(corpus.join("vectors"))
         .expect("the vectors can be listed")
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -232,7 +232,7 @@ pub fn vectors(corpus: &Path, filter: &str) -> Vec<Vec<Value>> {
 }
 
 /// Evaluates one vector as the oracle's `eval` does.
-pub fn eval(case: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn eval(case: &Value) -> Result<Vec<u8>, String> {
     let template = match case["expr"].as_str() {
         Some(expr) => format!("{{{{ {expr} }}}}"),
         None => case["template"].as_str().unwrap_or_default().to_owned(),
@@ -266,7 +266,7 @@ pub fn eval(case: &Value) -> Result<Vec<u8>, String> {
 }
 
 /// Evaluates vectors and compares.
-pub fn run_vectors(cases: &[Value]) -> Vec<Outcome> {
+pub(crate) fn run_vectors(cases: &[Value]) -> Vec<Outcome> {
     cases
         .iter()
         .map(|case| {

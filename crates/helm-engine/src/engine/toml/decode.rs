@@ -668,19 +668,26 @@ impl<'a> Parser<'a> {
     }
 
     fn escape(&mut self, text: &mut String, multiline: bool) -> Result<()> {
-        let digits = match self.next()? {
-            Some('b') => return Ok(text.push('\u{8}')),
-            Some('t') => return Ok(text.push('\t')),
-            Some('n') => return Ok(text.push('\n')),
-            Some('f') => return Ok(text.push('\u{c}')),
-            Some('r') => return Ok(text.push('\r')),
-            Some('e') => return Ok(text.push('\u{1b}')),
-            Some('"') => return Ok(text.push('"')),
-            Some('\\') => return Ok(text.push('\\')),
+        let c = self.next()?;
+        let short = match c {
+            Some('b') => Some('\u{8}'),
+            Some('t') => Some('\t'),
+            Some('n') => Some('\n'),
+            Some('f') => Some('\u{c}'),
+            Some('r') => Some('\r'),
+            Some('e') => Some('\u{1b}'),
+            Some('"' | '\\') => c,
+            _ => None,
+        };
+        if let Some(short) = short {
+            text.push(short);
+            return Ok(());
+        }
+        let digits = match c {
             Some('x') => 2,
             Some('u') => 4,
             Some('U') => 8,
-            c @ Some(' ' | '\t' | '\r' | '\n') if multiline => {
+            Some(' ' | '\t' | '\r' | '\n') if multiline => {
                 self.back(c);
                 return self.line_continuation();
             }
@@ -767,13 +774,14 @@ impl<'a> Parser<'a> {
         let first = self.next()?;
         if first == Some('0') {
             let base = self.peek()?;
-            let digit: Option<(fn(char) -> bool, &str)> = match base {
-                Some('b') => Some((|c| matches!(c, '0' | '1'), "a binary")),
-                Some('o') => Some((|c| matches!(c, '0'..='7'), "an octal")),
-                Some('x') => Some((|c| c.is_ascii_hexdigit(), "a hexadecimal")),
+            let base = match base {
+                Some('b') => Some((2, "a binary")),
+                Some('o') => Some((8, "an octal")),
+                Some('x') => Some((16, "a hexadecimal")),
                 _ => None,
             };
-            if let Some((digit, name)) = digit {
+            if let Some((radix, name)) = base {
+                let digit = |c: char| c.is_digit(radix);
                 self.next()?;
                 let c = self.peek()?;
                 if !c.is_some_and(digit) {
