@@ -4,11 +4,19 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
-pub mod demo;
+pub mod api;
+pub mod app;
+pub mod cli;
 pub mod cluster;
+pub mod config;
+pub mod demo;
 pub mod model;
 pub mod notify;
-pub mod render;
-pub mod source;
 pub mod objects;
 pub mod queue;
+pub mod receiver;
+pub mod reconcile;
+pub mod release;
+pub mod render;
+pub mod source;
+pub mod telemetry;

@@ -88,8 +88,8 @@ impl Cluster {
     pub async fn delete(&self, objects: &[ObjectId], options: &DeleteOptions) -> Deleted {
         let mut report = Deleted::default();
         for group in order::to_delete(objects, &options.order) {
-            let members = group.iter().map(|index| {
-                let object = &objects[*index];
+            let members = group.into_iter().map(|index| {
+                let object = &objects[index];
                 Box::pin(async move { (object.clone(), self.delete_one(object, options).await) })
             });
             let mut running = stream::iter(members).buffered(options.concurrency.max(1));
@@ -169,7 +169,7 @@ impl Cluster {
         };
         let result = self.member.call(&call).await;
         if id.is_crd() {
-            self.member.kinds.invalidate();
+            self.member.kinds.undefine(&id.name);
         }
         match result {
             Ok(_) => Ok(true),

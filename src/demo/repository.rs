@@ -50,6 +50,16 @@ impl DemoRepository {
         &self.path
     }
 
+    /// The text of a file on a branch, if it is there.
+    pub fn read(&self, branch: &str, path: &str) -> anyhow::Result<Option<String>> {
+        let Some(head) = self.head(branch)? else { return Ok(None) };
+        let repository = Repository::open_bare(&self.path)?;
+        let tree = repository.find_commit(Oid::from_str(&head)?)?.tree()?;
+        let Ok(entry) = tree.get_path(Path::new(path)) else { return Ok(None) };
+        let blob = repository.find_blob(entry.id())?;
+        Ok(Some(String::from_utf8_lossy(blob.content()).into_owned()))
+    }
+
     /// Commits `changes` onto `branch` (making it if need be) and returns the commit's id.
     pub fn commit(&self, branch: &str, changes: &[Change<'_>], message: &str) -> anyhow::Result<String> {
         let parent = self.head(branch)?;

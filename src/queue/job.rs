@@ -30,7 +30,8 @@ pub struct NewJob {
     pub cause: Cause,
     /// Not before this time. A merge keeps the earlier one.
     pub due_at: Timestamp,
-    /// A hint for the worker (`{"push":{…}}`). A merge keeps the newest that is not null.
+    /// A hint for the worker (`{"push":{…}}`, `{"images":[…]}`), null for none. In a merge the newer one wins key by
+    /// key, and lists are joined.
     pub payload: Value,
     /// Which due job goes first. A merge keeps the higher one.
     pub priority: Priority,

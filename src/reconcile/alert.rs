@@ -56,14 +56,15 @@ impl Inner {
             event.object.name, event.object.namespace, event.object.kind, event.message
         );
         for key in ["originRevision", "revision", "token"] {
-            if let Some((_, value)) = event.metadata.iter().find(|(name, _)| name.ends_with(&format!("/{key}"))) {
+            if let Some((_, value)) =
+                event.metadata.iter().find(|(name, _)| name.ends_with(&format!("/{key}")))
+            {
                 text.push_str(&format!("/{key}={value}"));
             }
         }
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         let now = self.now();
-        let horizon =
-            now.saturating_sub(self.settings.event_rate_limit).unwrap_or(Timestamp::MIN);
+        let horizon = now.saturating_sub(self.settings.event_rate_limit).unwrap_or(Timestamp::MIN);
         let mut told = self.told.lock().expect("held for one look-up");
         if told.len() > REMEMBERED {
             told.retain(|_, at| *at > horizon);
@@ -91,7 +92,7 @@ fn matches(alert: &Alert, event: &Event, object: Option<&FluxObject>) -> bool {
         let labels = source.match_labels.iter().all(|(key, value)| {
             object.is_some_and(|object| object.metadata().labels.get(key) == Some(value))
         });
-        source.kind == event.object.kind
+        source.kind == event.object.kind.as_str()
             && namespace == event.object.namespace
             && (source.name == "*" || source.name == event.object.name)
             && labels
@@ -164,7 +165,7 @@ mod tests {
         let mut spec = AlertSpec {
             provider_ref: LocalRef { name: "chat".into() },
             event_sources: vec![EventSource {
-                kind: Kind::HelmRelease,
+                kind: Kind::HelmRelease.as_str().to_owned(),
                 name: "*".into(),
                 ..EventSource::default()
             }],
@@ -189,7 +190,11 @@ mod tests {
         assert!(!matches(&alert(|spec| spec.suspend = true), &error, None));
         assert!(!matches(&alert(|spec| spec.event_sources[0].name = "other".into()), &info, None));
         assert!(!matches(&alert(|spec| spec.event_sources[0].namespace = Some("other".into())), &info, None));
-        assert!(!matches(&alert(|spec| spec.exclusion_list = vec!["^Helm upgrade succ.*".into()]), &info, None));
+        assert!(!matches(
+            &alert(|spec| spec.exclusion_list = vec!["^Helm upgrade succ.*".into()]),
+            &info,
+            None
+        ));
         assert!(!matches(&alert(|spec| spec.inclusion_list = vec![".*failed.*".into()]), &info, None));
         assert!(matches(&alert(|spec| spec.inclusion_list = vec![".*failed.*".into()]), &error, None));
     }
@@ -201,7 +206,8 @@ mod tests {
             spec.summary = Some("all of it".into());
         });
         let shown = metadata(&alert, &event(Severity::Info, "x"));
-        let pairs: Vec<(&str, &str)> = shown.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let pairs: Vec<(&str, &str)> =
+            shown.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(
             pairs,
             [("env", "prod"), ("revision", "1.0.0"), ("summary", "all of it"), ("team", "blue")]

@@ -13,12 +13,11 @@ use crate::cluster::Clusters;
 use crate::model::{Cause, Clock, Event, ObjectKey, Revision, Severity, Timestamp};
 use crate::notify;
 use crate::objects::Objects;
-use crate::queue::{
-    Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome,
-};
+use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome};
 use crate::render::chart::ChartCache;
 use crate::render::pool::RenderPool;
 use crate::source::{GitCheckout, Sources};
+use crate::telemetry::Metrics;
 
 /// How far an interval is spread, so that a thousand objects of one interval do not come due together (Flux's
 /// `--interval-jitter-percentage`).
@@ -62,6 +61,9 @@ impl Default for ReconcilerSettings {
     }
 }
 
+/// Asks the webhook listener where a Receiver's hook is.
+pub type HookPaths = Box<dyn Fn(&ObjectKey) -> Result<String, (&'static str, String)> + Send + Sync>;
+
 /// The rooms a reconciler is built of.
 pub struct ReconcilerParts {
     /// Flux objects, Secrets, ConfigMaps.
@@ -76,6 +78,10 @@ pub struct ReconcilerParts {
     pub pool: RenderPool,
     /// Messages out.
     pub notify: notify::Client,
+    /// Where the hook of a Receiver is, or Flux's reason and the text why there is none.
+    pub hook_paths: HookPaths,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
     /// Knobs.
@@ -95,6 +101,8 @@ pub(super) struct Inner {
     pub(super) clusters: Clusters,
     pub(super) pool: RenderPool,
     pub(super) notify: notify::Client,
+    pub(super) hook_paths: HookPaths,
+    pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) settings: ReconcilerSettings,
     pub(super) charts: ChartCache,
@@ -107,7 +115,18 @@ pub(super) struct Inner {
 impl Reconciler {
     /// A reconciler over these rooms.
     pub fn new(parts: ReconcilerParts) -> Self {
-        let ReconcilerParts { objects, queue, sources, clusters, pool, notify, clock, settings } = parts;
+        let ReconcilerParts {
+            objects,
+            queue,
+            sources,
+            clusters,
+            pool,
+            notify,
+            hook_paths,
+            metrics,
+            clock,
+            settings,
+        } = parts;
         Self {
             inner: Arc::new(Inner {
                 objects,
@@ -116,6 +135,8 @@ impl Reconciler {
                 clusters,
                 pool,
                 notify,
+                hook_paths,
+                metrics,
                 clock,
                 settings,
                 charts: ChartCache::new(),
@@ -152,21 +173,11 @@ pub(super) enum Done {
     /// Good, and nothing to come back for (suspended, static kinds).
     Nothing,
     /// Waits for something that announces itself; look again after this long all the same.
-    Wait {
-        after: Duration,
-        why: String,
-    },
+    Wait { after: Duration, why: String },
     /// Failed; try again with backoff, at the latest after the interval.
-    Retry {
-        error: String,
-        interval: Duration,
-        after: Option<Duration>,
-    },
+    Retry { error: String, interval: Duration, after: Option<Duration> },
     /// Failed, and only a change helps; looked at again after the interval all the same.
-    Stalled {
-        error: String,
-        interval: Option<Duration>,
-    },
+    Stalled { error: String, interval: Option<Duration> },
     /// A newer job for the object took over.
     Superseded,
     /// The object is gone.
@@ -294,13 +305,12 @@ impl<'a> Run<'a> {
             priority: Priority::Timer,
         };
         let (outcome, next) = match done {
-            Done::Interval(interval) => {
-                (JobOutcome::Done, Some(again(jittered(interval, &self.job.object))))
-            }
+            Done::Interval(interval) => (JobOutcome::Done, Some(again(jittered(interval, &self.job.object)))),
             Done::Nothing | Done::Gone => (JobOutcome::Done, None),
             Done::Wait { after, why: _ } => (JobOutcome::Done, Some(again(after))),
             Done::Retry { error, interval, after } => {
-                let pause = after.unwrap_or_else(|| backoff(self.job.attempts)).min(interval.max(FIRST_RETRY));
+                let pause =
+                    after.unwrap_or_else(|| backoff(self.job.attempts)).min(interval.max(FIRST_RETRY));
                 (JobOutcome::Retry { after: pause, error }, None)
             }
             Done::Stalled { error, interval } => (

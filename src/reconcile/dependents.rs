@@ -16,7 +16,11 @@ pub(super) fn source_of(release: &HelmRelease) -> Option<ObjectKey> {
         let source = &chart.spec.source_ref;
         return Some(ObjectKey::new(source.kind, source.namespace(own), &source.name));
     }
-    release.spec.chart_ref.as_ref().map(|source| ObjectKey::new(source.kind, source.namespace(own), &source.name))
+    release
+        .spec
+        .chart_ref
+        .as_ref()
+        .map(|source| ObjectKey::new(source.kind, source.namespace(own), &source.name))
 }
 
 /// Objects that read a source directly: HelmReleases with a chart in it, HelmCharts that stand alone and the
@@ -27,11 +31,8 @@ pub(super) fn of_source(objects: &Objects, source: &ObjectKey) -> Vec<ObjectKey>
     for object in objects.list(Kind::HelmChart) {
         let FluxObject::HelmChart(chart) = &*object else { continue };
         let reference = &chart.spec.source_ref;
-        let its = ObjectKey::new(
-            reference.kind,
-            reference.namespace(&chart.metadata.namespace),
-            &reference.name,
-        );
+        let its =
+            ObjectKey::new(reference.kind, reference.namespace(&chart.metadata.namespace), &reference.name);
         if its == *source {
             let chart_key = key(&object);
             // A chart made for a release is built by the release's own job.

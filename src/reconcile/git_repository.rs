@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use flux_api::{
-    Condition, ConditionStatus, FluxObject, GitRepository, GitRepositoryStatus, condition_type as t, conditions, reason,
+    Condition, ConditionStatus, FluxObject, GitRepository, GitRepositoryStatus, condition_type as t,
+    conditions, reason,
 };
 
 use super::context::{Done, Inner, Run, at};
@@ -52,9 +53,14 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, git: &GitR
         object.requested_at().map(str::to_owned).or(status.last_handled_reconcile_at);
     let done = match outcome {
         Ok(news) => {
-            for stale in
-                [t::FETCH_FAILED, t::STORAGE_OPERATION_FAILED, t::INCLUDE_UNAVAILABLE, t::ARTIFACT_OUTDATED, t::STALLED, t::RECONCILING]
-            {
+            for stale in [
+                t::FETCH_FAILED,
+                t::STORAGE_OPERATION_FAILED,
+                t::INCLUDE_UNAVAILABLE,
+                t::ARTIFACT_OUTDATED,
+                t::STALLED,
+                t::RECONCILING,
+            ] {
                 conditions::remove(&mut status.conditions, stale);
             }
             status.observed_generation = generation;
@@ -176,14 +182,17 @@ async fn fetch_and_store(
     run.step("fetch", watch.started, took, outcome, detail).revision = at(checkout.revision.as_str());
 
     let includes = includes(inner, git)?;
-    let same_content = status.artifact.as_ref().is_some_and(|artifact| artifact.revision == checkout.revision.as_str())
-        && status.observed_ignore == git.spec.ignore
-        && status.observed_recurse_submodules == git.spec.recurse_submodules
-        && status.observed_sparse_checkout == git.spec.sparse_checkout
-        && status.observed_include == git.spec.include
-        && status.included_artifacts.iter().map(|artifact| artifact.digest.as_str()).eq(includes
-            .iter()
-            .map(|include| include.artifact.digest.as_str()));
+    let same_content =
+        status.artifact.as_ref().is_some_and(|artifact| artifact.revision == checkout.revision.as_str())
+            && status.observed_ignore == git.spec.ignore
+            && status.observed_recurse_submodules == git.spec.recurse_submodules
+            && status.observed_sparse_checkout == git.spec.sparse_checkout
+            && status.observed_include == git.spec.include
+            && status
+                .included_artifacts
+                .iter()
+                .map(|artifact| artifact.digest.as_str())
+                .eq(includes.iter().map(|include| include.artifact.digest.as_str()));
     let whole = if includes.is_empty() {
         checkout.clone()
     } else {
@@ -204,15 +213,23 @@ async fn fetch_and_store(
         })
         .await
         .map_err(storage_failure)?;
-    run.step("archive", watch.started, watch.elapsed(), StepOutcome::Done, format!("{} bytes", artifact.size));
+    run.step(
+        "archive",
+        watch.started,
+        watch.elapsed(),
+        StepOutcome::Done,
+        format!("{} bytes", artifact.size),
+    );
     let before = status.artifact.as_ref().map(|artifact| artifact.digest.clone());
     let url = format!("{}/{}", inner.settings.artifact_host, artifact.path);
     let changed = before.as_deref() != Some(artifact.digest.as_str())
-        || status.artifact.as_ref().map(|artifact| artifact.revision.as_str()) != Some(artifact.revision.as_str());
+        || status.artifact.as_ref().map(|artifact| artifact.revision.as_str())
+            != Some(artifact.revision.as_str());
     if changed {
         status.artifact = Some(to_status(&artifact, url));
     }
-    status.included_artifacts = includes.iter().map(|include| to_status(&include.artifact, String::new())).collect();
+    status.included_artifacts =
+        includes.iter().map(|include| to_status(&include.artifact, String::new())).collect();
     status.observed_ignore = git.spec.ignore.clone();
     status.observed_recurse_submodules = git.spec.recurse_submodules;
     status.observed_sparse_checkout = git.spec.sparse_checkout.clone();
@@ -255,14 +272,21 @@ fn unsupported(git: &GitRepository) -> Option<String> {
                 .to_owned(),
         );
     }
-    (git.spec.provider() != flux_api::CloudProvider::Generic)
-        .then(|| format!("`spec.provider: {}` is not supported by this version\nhint: use a token in `spec.secretRef`", git.spec.provider()))
+    (git.spec.provider() != flux_api::CloudProvider::Generic).then(|| {
+        format!(
+            "`spec.provider: {}` is not supported by this version\nhint: use a token in `spec.secretRef`",
+            git.spec.provider()
+        )
+    })
 }
 
 /// What the webhook said was pushed, if this job came from one.
 fn pushed(payload: &serde_json::Value) -> Option<PushHint> {
     let push = payload.get("push")?;
-    Some(PushHint { reference: push["ref"].as_str()?.to_owned(), commit: push["commit"].as_str()?.to_owned() })
+    Some(PushHint {
+        reference: push["ref"].as_str()?.to_owned(),
+        commit: push["commit"].as_str()?.to_owned(),
+    })
 }
 
 fn request(inner: &Inner, git: &GitRepository, pushed: Option<PushHint>) -> Result<GitRequest, Failure> {
@@ -290,7 +314,8 @@ fn request(inner: &Inner, git: &GitRepository, pushed: Option<PushHint>) -> Resu
         request.tls = tls;
     }
     if let Some(reference) = &git.spec.proxy_secret_ref {
-        request.proxy = Some(secrets::proxy(&inner.need_secret(namespace, &reference.name)?)?);
+        let secret = inner.need_secret(namespace, &reference.name)?;
+        request.proxy = Some(secrets::proxy(&secret)?);
     }
     if matches!(request.credentials, GitCredentials::None) && git.spec.url.starts_with("ssh://") {
         return Err(Failure {
@@ -320,14 +345,16 @@ fn includes(inner: &Inner, git: &GitRepository) -> Result<Vec<Include>, Failure>
         .iter()
         .map(|include| {
             let name = &include.repository.name;
-            let other = inner
-                .objects
-                .get_as::<GitRepository>(&git.metadata.namespace, name)
-                .ok_or_else(|| unavailable(reason::NOT_FOUND, format!("could not get resource for include '{name}': not found")))?;
-            let artifact = other
-                .status
-                .artifact
-                .ok_or_else(|| unavailable(reason::NO_ARTIFACT, format!("no artifact available for include '{name}'")))?;
+            let other =
+                inner.objects.get_as::<GitRepository>(&git.metadata.namespace, name).ok_or_else(|| {
+                    unavailable(
+                        reason::NOT_FOUND,
+                        format!("could not get resource for include '{name}': not found"),
+                    )
+                })?;
+            let artifact = other.status.artifact.ok_or_else(|| {
+                unavailable(reason::NO_ARTIFACT, format!("no artifact available for include '{name}'"))
+            })?;
             Ok(Include {
                 artifact: crate::source::Artifact {
                     path: artifact.path,
@@ -352,8 +379,9 @@ fn wake_dependents(
     before: &GitRepositoryStatus,
     after: &GitRepositoryStatus,
 ) {
-    let revision =
-        |status: &GitRepositoryStatus| status.artifact.as_ref().map(|artifact| (artifact.revision.clone(), artifact.digest.clone()));
+    let revision = |status: &GitRepositoryStatus| {
+        status.artifact.as_ref().map(|artifact| (artifact.revision.clone(), artifact.digest.clone()))
+    };
     let news = revision(before) != revision(after) || !conditions::is_ready(&before.conditions);
     // Asked for by hand or by a webhook: dependents look as well, even when nothing is new (as `flux reconcile
     // --with-source` expects); they find out by themselves that there is nothing to do.
@@ -377,6 +405,17 @@ fn shortened(subject: &str) -> String {
 }
 
 impl Inner {
+    /// Another commit of a GitRepository, opened for reading; what the object stands at is not touched.
+    pub(super) async fn checkout_at(
+        &self,
+        git: &GitRepository,
+        reference: GitReference,
+    ) -> Result<GitCheckout, String> {
+        let mut request = request(self, git, None).map_err(|failure| failure.message)?;
+        request.reference = reference;
+        self.sources.fetch(&request).await.map_err(|error| error.to_string())
+    }
+
     /// The commit a GitRepository stands at, open for reading: kept from its last run, or opened again.
     pub(super) async fn source_checkout(&self, git: &GitRepository) -> Result<GitCheckout, String> {
         let key = ObjectKey::new(Kind::GitRepository, &git.metadata.namespace, &git.metadata.name);

@@ -1,7 +1,8 @@
 //! A HelmChart: built from its source, its status written. Those made for a HelmRelease are kept by the release.
 
 use flux_api::{
-    Condition, ConditionStatus, FluxObject, HelmChart, HelmChartStatus, condition_type as t, conditions, reason,
+    Condition, ConditionStatus, FluxObject, HelmChart, HelmChartStatus, condition_type as t, conditions,
+    reason,
 };
 
 use super::chart::{ChartAt, ChartRef, NoChart, build_chart};
@@ -29,11 +30,8 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, chart: &He
             if let FluxObject::HelmRelease(release) = &*release
                 && dependents::source_of(release).as_ref() == Some(&key)
             {
-                let release = ObjectKey::new(
-                    Kind::HelmRelease,
-                    &release.metadata.namespace,
-                    &release.metadata.name,
-                );
+                let release =
+                    ObjectKey::new(Kind::HelmRelease, &release.metadata.namespace, &release.metadata.name);
                 run.wake(release, cause.clone());
             }
         }
@@ -64,7 +62,8 @@ pub(super) async fn write(
         object.requested_at().map(str::to_owned).or(status.last_handled_reconcile_at);
     match built {
         Ok(built) => {
-            for stale in [t::FETCH_FAILED, t::BUILD_FAILED, t::STALLED, t::RECONCILING, t::ARTIFACT_OUTDATED] {
+            for stale in [t::FETCH_FAILED, t::BUILD_FAILED, t::STALLED, t::RECONCILING, t::ARTIFACT_OUTDATED]
+            {
                 conditions::remove(&mut status.conditions, stale);
             }
             let message = built.chart.message();
@@ -112,8 +111,7 @@ pub(super) async fn write(
         Err(failure) => {
             let kind = if failure.waiting { t::FETCH_FAILED } else { t::BUILD_FAILED };
             for (kind, holds) in [(kind, ConditionStatus::True), (t::READY, ConditionStatus::False)] {
-                let condition =
-                    Condition::new(kind, holds, failure.reason.clone(), failure.message.clone());
+                let condition = Condition::new(kind, holds, failure.reason.clone(), failure.message.clone());
                 conditions::set(&mut status.conditions, condition, generation, now);
             }
             if failure.stalled {

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use flux_api::{
-    Condition, ConditionStatus, FluxObject, HelmChart, HelmChartSpec, HelmRelease, HelmReleaseStatus, ObjectMeta,
-    annotation, condition_type as t, conditions, reason,
+    Condition, ConditionStatus, FluxObject, HelmChart, HelmChartSpec, HelmRelease, HelmReleaseStatus,
+    ObjectMeta, annotation, condition_type as t, conditions, reason,
 };
 
 use super::chart::{ChartAt, ChartRef, NoChart, build_chart};
@@ -15,6 +15,7 @@ use super::context::{Done, Run, at};
 use super::kubeconfig::cluster_name;
 use super::{dependents, helm_chart};
 use crate::model::{CauseKind, Digest, Kind, ObjectKey, Revision, Severity};
+use crate::objects::DependencyProblem;
 use crate::queue::{Applied, StepOutcome};
 use crate::release::{self, ReleaseOutcome, ReleaseRequest, Verdict};
 
@@ -74,7 +75,7 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, release: &
                 .is_some_and(|ready| ready.message == blocked.message);
             if !told {
                 let severity =
-                    if matches!(blocked.done, Done::Wait { .. }) { Severity::Info } else { Severity::Error };
+                    if matches!(blocked.done, Done::Wait { .. }) { Severity::Trace } else { Severity::Error };
                 run.event(object, severity, &blocked.reason, blocked.message.clone(), &[]);
             }
             run.write_status(&key, &release.metadata.uid, &status).await;
@@ -157,39 +158,43 @@ async fn prepare_and_run(
         status.last_handled_force_at.as_deref(),
         status.last_handled_reconcile_at.as_deref(),
     );
+    let inner = run.inner;
     let mut working = release.clone();
     working.status = status.clone();
-    let request = ReleaseRequest {
-        cluster: &cluster,
-        pool: &run.inner.pool,
-        clock: &run.inner.clock,
-        cancel: &run.cancel.clone(),
-        object: &working,
-        chart: &chart.chart,
-        values: &values,
-        oci_digest: "",
-        forced,
-        limits: &run.inner.settings.limits,
-    };
     if let Some(observed) = target_changed(release, status) {
         // The release moved: what is at the old place goes first (Flux does the same).
         let mut old = release.clone();
         old.status = status.clone();
         old.spec.target_namespace = Some(observed);
-        release::uninstall(&cluster, &run.inner.pool, &run.inner.clock, &run.cancel, &old)
-            .await
-            .map_err(|message| Blocked {
+        release::uninstall(&cluster, &run.inner.pool, &run.inner.clock, &run.cancel, &old).await.map_err(
+            |message| Blocked {
                 reason: reason::UNINSTALL_FAILED.to_owned(),
-                done: Done::Retry { error: message.clone(), interval: release.spec.interval.get(), after: None },
+                done: Done::Retry {
+                    error: message.clone(),
+                    interval: release.spec.interval.get(),
+                    after: None,
+                },
                 message,
                 not_ready: true,
-            })?;
+            },
+        )?;
         status.history.clear();
         status.storage_namespace = None;
         working.status = status.clone();
-        let request = ReleaseRequest { object: &working, ..request };
-        return run_release(run, release, &request, &chart).await.map(|outcome| (outcome, chart));
     }
+    let cancel = run.cancel.clone();
+    let request = ReleaseRequest {
+        cluster: &cluster,
+        pool: &inner.pool,
+        clock: &inner.clock,
+        cancel: &cancel,
+        object: &working,
+        chart: &chart.chart,
+        values: &values,
+        oci_digest: "",
+        forced,
+        limits: &inner.settings.limits,
+    };
     run_release(run, release, &request, &chart).await.map(|outcome| (outcome, chart))
 }
 
@@ -244,8 +249,7 @@ fn check_spec(run: &Run<'_>, release: &HelmRelease) -> Result<(), Blocked> {
             format!("`{what}` is not supported by this version; the release is left as it is"),
         )
     };
-    let needs_kustomize =
-        release.spec.post_renderers.iter().any(|renderer| renderer.kustomize.is_some());
+    let needs_kustomize = release.spec.post_renderers.iter().any(|renderer| renderer.kustomize.is_some());
     if needs_kustomize {
         return Err(unsupported("spec.postRenderers"));
     }
@@ -281,12 +285,15 @@ fn check_dependencies(run: &Run<'_>, release: &HelmRelease) -> Result<(), Blocke
         done,
         not_ready: true,
     };
-    if let Some(problem) = crate::objects::dependencies(&run.inner.objects, &own) {
+    if let Some(problem) = run.inner.objects.dependency_problem(&own) {
         let message = problem.to_string();
-        let done = if problem.is_permanent() {
-            Done::Stalled { error: message.clone(), interval: Some(release.spec.interval.get()) }
-        } else {
-            Done::Wait { after: run.inner.settings.requeue_dependency, why: message.clone() }
+        let done = match problem {
+            DependencyProblem::Missing(_) => {
+                Done::Wait { after: run.inner.settings.requeue_dependency, why: message.clone() }
+            }
+            DependencyProblem::Itself(_) | DependencyProblem::Cycle(_) => {
+                Done::Stalled { error: message.clone(), interval: Some(release.spec.interval.get()) }
+            }
         };
         return Err(blocked(message, done));
     }
@@ -320,10 +327,7 @@ async fn chart(
         let spec = HelmChartSpec {
             chart: template.spec.chart.clone(),
             version: template.spec.version.clone(),
-            source_ref: flux_api::SourceRef {
-                namespace: None,
-                ..template.spec.source_ref.clone()
-            },
+            source_ref: flux_api::SourceRef { namespace: None, ..template.spec.source_ref.clone() },
             interval: template.spec.interval.unwrap_or(release.spec.interval),
             reconcile_strategy: template.spec.reconcile_strategy,
             values_files: template.spec.values_files.clone(),
@@ -361,7 +365,8 @@ async fn chart(
     } else if let Some(reference) = &release.spec.chart_ref {
         let namespace = reference.namespace(&release.metadata.namespace);
         let key = ObjectKey::new(reference.kind, namespace, &reference.name);
-        let built = match (reference.kind, run.inner.objects.get_as::<HelmChart>(namespace, &reference.name)) {
+        let built = match (reference.kind, run.inner.objects.get_as::<HelmChart>(namespace, &reference.name))
+        {
             (Kind::HelmChart, Some(chart)) => {
                 build_chart(run, namespace, &ChartRef::from(&chart.spec), chart.metadata.generation).await
             }
@@ -394,8 +399,10 @@ async fn chart(
         helm_chart::write(run, &object, chart, &built).await;
     }
     built.map_err(|failure| {
-        let message =
-            format!("HelmChart '{}/{}' is not ready: {}", chart_key.namespace, chart_key.name, failure.message);
+        let message = format!(
+            "HelmChart '{}/{}' is not ready: {}",
+            chart_key.namespace, chart_key.name, failure.message
+        );
         let done = if failure.waiting {
             Done::Wait { after: run.inner.settings.requeue_dependency, why: message.clone() }
         } else if failure.stalled {
@@ -438,7 +445,8 @@ async fn settle(
         ];
         run.event(object, event.severity, event.reason, event.message.clone(), &metadata);
     }
-    let message = conditions::get(&status.conditions, t::READY).map(|ready| ready.message.clone()).unwrap_or_default();
+    let message =
+        conditions::get(&status.conditions, t::READY).map(|ready| ready.message.clone()).unwrap_or_default();
     let done = match outcome.verdict {
         Verdict::Ready => {
             status.observed_generation = generation;
@@ -492,8 +500,8 @@ async fn settle(
         }
     };
     run.write_status(key, &release.metadata.uid, &status).await;
-    let was_ready = conditions::is_ready(&release.status.conditions)
-        && release.status.observed_generation == generation;
+    let was_ready =
+        conditions::is_ready(&release.status.conditions) && release.status.observed_generation == generation;
     if matches!(done, Done::Interval(_)) && (!was_ready || outcome.acted) {
         let cause = run.cause.then(CauseKind::Dependency);
         for dependent in dependents::of_release(&run.inner.objects, key) {
@@ -532,7 +540,8 @@ async fn delete(run: &mut Run<'_>, object: &FluxObject, release: &HelmRelease, k
             Ok(cluster) => {
                 let watch = run.stopwatch();
                 let outcome =
-                    release::uninstall(&cluster, &run.inner.pool, &run.inner.clock, &run.cancel, release).await;
+                    release::uninstall(&cluster, &run.inner.pool, &run.inner.clock, &run.cancel, release)
+                        .await;
                 let took = watch.elapsed();
                 match outcome {
                     Ok(event) => {

@@ -24,9 +24,8 @@ pub(super) fn kubeconfig_of<'s>(secret: &'s Secret, key: Option<&str>) -> Result
     let named = format!("{}/{}", secret.namespace, secret.name);
     let found = |key: &str| secret.get(key).filter(|bytes| !bytes.is_empty());
     match key.filter(|key| !key.is_empty()) {
-        Some(key) => found(key).ok_or_else(|| {
-            format!("KubeConfig secret '{named}' does not contain a '{key}' key with data")
-        }),
+        Some(key) => found(key)
+            .ok_or_else(|| format!("KubeConfig secret '{named}' does not contain a '{key}' key with data")),
         None => KEYS.iter().find_map(|key| found(key)).ok_or_else(|| {
             format!("KubeConfig secret '{named}' does not contain a 'value' or 'value.yaml' key with data")
         }),
@@ -73,10 +72,12 @@ impl Inner {
                 true,
             ));
         };
-        let secret =
-            self.need_secret(namespace, &secret_ref.name).map_err(|problem| refuse(problem.to_string(), false))?;
+        let secret = self
+            .need_secret(namespace, &secret_ref.name)
+            .map_err(|problem| refuse(problem.to_string(), false))?;
         let bytes = kubeconfig_of(&secret, secret_ref.key.as_deref()).map_err(|text| refuse(text, false))?;
-        let identity = ClusterIdentity { object: format!("Secret `{namespace}/{}`", secret_ref.name), impersonate };
+        let identity =
+            ClusterIdentity { object: format!("Secret `{namespace}/{}`", secret_ref.name), impersonate };
         self.clusters
             .connect(&SecretBytes::from(bytes.to_vec()), identity)
             .map_err(|error| refuse(error.to_string(), false))

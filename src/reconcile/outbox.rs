@@ -99,7 +99,7 @@ fn prepare(inner: &Inner, leased: &LeasedMessage) -> Result<Option<(Target, Noti
 fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
     let spec = &provider.spec;
     let namespace = &provider.metadata.namespace;
-    let kind = spec.r#type.as_str();
+    let kind = spec.r#type.map_or("", flux_api::ProviderType::as_str);
     let Some(kind) = ProviderKind::parse(kind) else {
         return Err(format!("providers of type `{kind}` are not supported by this version"));
     };
@@ -122,7 +122,10 @@ fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
         let text = |key: &str| secret.get_str(key).map(str::to_owned);
         if let Some(found) = text("address") {
             if found.len() > ADDRESS_LIMIT {
-                return Err(format!("the address in secret `{namespace}/{}` is longer than {ADDRESS_LIMIT} bytes", reference.name));
+                return Err(format!(
+                    "the address in secret `{namespace}/{}` is longer than {ADDRESS_LIMIT} bytes",
+                    reference.name
+                ));
             }
             address = found.trim_end_matches('\n').to_owned();
         }
@@ -134,8 +137,9 @@ fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
             target.proxy = Some(SecretString::from(proxy));
         }
         if let Some(headers) = text("headers") {
-            let parsed = goyaml::yaml_to_json(&headers)
-                .map_err(|_| format!("failed to read headers from secret `{namespace}/{}`", reference.name))?;
+            let parsed = goyaml::yaml_to_json(&headers).map_err(|_| {
+                format!("failed to read headers from secret `{namespace}/{}`", reference.name)
+            })?;
             for (name, value) in parsed.as_object().into_iter().flatten() {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 target.headers.push((name.clone(), SecretString::from(value)));
@@ -162,4 +166,3 @@ fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
     target.address = SecretString::from(address);
     Ok(target)
 }
-

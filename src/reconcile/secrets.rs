@@ -26,7 +26,9 @@ impl Inner {
     ) -> Result<std::sync::Arc<Secret>, SecretProblem> {
         match self.objects.secret(namespace, name) {
             Ok(Some(secret)) => Ok(secret),
-            Ok(None) => Err(SecretProblem::Missing { namespace: namespace.to_owned(), name: name.to_owned() }),
+            Ok(None) => {
+                Err(SecretProblem::Missing { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
             Err(error) => Err(SecretProblem::Unusable(error.to_string())),
         }
     }
@@ -41,7 +43,10 @@ fn secret_text(secret: &Secret, key: &str) -> Option<SecretString> {
 }
 
 /// Credentials of a GitRepository for its URL's scheme (Flux: `internal/…/auth`).
-pub(super) fn git_credentials(secret: &Secret, url: &str) -> Result<(GitCredentials, TlsMaterial), SecretProblem> {
+pub(super) fn git_credentials(
+    secret: &Secret,
+    url: &str,
+) -> Result<(GitCredentials, TlsMaterial), SecretProblem> {
     let tls = tls_material(secret)?;
     let named = format!("{}/{}", secret.namespace, secret.name);
     if url.starts_with("ssh://") {
@@ -107,7 +112,11 @@ mod tests {
     use super::*;
 
     fn secret(keys: &[(&str, &str)]) -> Secret {
-        Secret::new("apps", "auth", keys.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())))
+        Secret::new(
+            "apps",
+            "auth",
+            keys.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())),
+        )
     }
 
     #[test]

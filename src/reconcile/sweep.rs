@@ -117,8 +117,7 @@ async fn enqueue(inner: &Inner, jobs: Vec<(ObjectKey, Cause)>) {
         .into_iter()
         .filter(|(key, _)| seen.insert(key.clone()))
         .map(|(object, cause)| {
-            let priority =
-                if cause.kind == CauseKind::Request { Priority::Push } else { Priority::Normal };
+            let priority = if cause.kind == CauseKind::Request { Priority::Push } else { Priority::Normal };
             NewJob { object, cause, due_at: now, payload: Value::Null, priority }
         })
         .collect();

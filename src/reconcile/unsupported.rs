@@ -9,11 +9,11 @@ use crate::model::Severity;
 /// Marks the object as stalled, in Flux's form.
 pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject) -> Done {
     let key = run.job.object.clone();
-    let message = format!("{} is not reconciled by this version of sluice; it is left to Flux", object.kind());
-    let told = object
-        .conditions()
-        .iter()
-        .any(|condition| condition.message == message && condition.observed_generation == object.metadata().generation);
+    let message =
+        format!("{} is not reconciled by this version of sluice; it is left to Flux", object.kind());
+    let told = object.conditions().iter().any(|condition| {
+        condition.message == message && condition.observed_generation == object.metadata().generation
+    });
     if told {
         return Done::Nothing;
     }

@@ -31,7 +31,11 @@ impl Inner {
             .map_err(|error| ValuesProblem { message: error.to_string(), permanent: true })
     }
 
-    fn resolve(&self, namespace: &str, reference: &ValuesRef) -> Result<Option<ValuesReference>, ValuesProblem> {
+    fn resolve(
+        &self,
+        namespace: &str,
+        reference: &ValuesRef,
+    ) -> Result<Option<ValuesReference>, ValuesProblem> {
         let key = reference.values_key.as_deref().filter(|key| !key.is_empty()).unwrap_or("values.yaml");
         let name = &reference.name;
         let kind = reference.kind.unwrap_or(ConfigKind::ConfigMap);
@@ -48,7 +52,9 @@ impl Inner {
             ConfigKind::Secret => match self.objects.secret(namespace, name) {
                 Err(error) => return Err(refuse(&error.to_string())),
                 Ok(None) => None,
-                Ok(Some(secret)) => Some(secret.get(key).map(|bytes| std::str::from_utf8(bytes).map(str::to_owned))),
+                Ok(Some(secret)) => {
+                    Some(secret.get(key).map(|bytes| std::str::from_utf8(bytes).map(str::to_owned)))
+                }
             },
             ConfigKind::ConfigMap => match self.objects.config_map(namespace, name) {
                 Err(error) => return Err(refuse(&error.to_string())),

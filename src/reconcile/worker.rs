@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flux_api::FluxObject;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,11 @@ const GRACE: Duration = Duration::from_secs(8);
 ///
 /// # Errors
 /// When the store fails in a way that will not pass.
-pub async fn work(reconciler: Reconciler, concurrent: usize, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn work(
+    reconciler: Reconciler,
+    concurrent: usize,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let inner = reconciler.inner;
     let worker = format!("worker-{}", uuid::Uuid::new_v4().simple());
     let mut running: JoinSet<()> = JoinSet::new();
@@ -78,6 +83,7 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     let cancel = stop.child_token();
     let mut superseded = inner.queue.superseded(&lease);
     let key = job.object.clone();
+    let clock = std::time::Instant::now();
     let outcome = {
         let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone())).catch_unwind();
         let mut work = std::pin::pin!(work);
@@ -91,9 +97,9 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
                         cancel.cancel();
                     }
                 }
-                changed = superseded.wait_for(|newer| *newer), if !cancel.is_cancelled() => {
+                changed = superseded.changed(), if !cancel.is_cancelled() => {
                     // Waits end at the next safe point; what was applied stays applied.
-                    if changed.is_ok() {
+                    if changed.is_err() || *superseded.borrow() {
                         cancel.cancel();
                     }
                 }
@@ -108,12 +114,45 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
             JobResult::of(JobOutcome::Panicked { error })
         }
     };
+    count(inner, &job, &result, clock.elapsed());
     if let Err(error) = inner.queue.finish(&lease, result).await {
         tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
     }
 }
 
-async fn reconcile(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) -> JobResult {
+/// What operators see of a job.
+fn count(inner: &Inner, job: &LeasedJob, result: &JobResult, took: Duration) {
+    let key = &job.object;
+    let kind = key.kind.as_str();
+    let outcome = match &result.outcome {
+        JobOutcome::Done => "done",
+        JobOutcome::Failed { .. } => "failed",
+        JobOutcome::Retry { .. } => "retry",
+        JobOutcome::Superseded => "superseded",
+        JobOutcome::Panicked { .. } => "panicked",
+    };
+    inner.metrics.job(kind, outcome);
+    inner.metrics.reconcile(kind, &key.namespace, &key.name, took);
+    for step in &result.steps {
+        match (step.step.as_str(), &step.cluster) {
+            ("fetch", _) => inner.metrics.fetch(kind, step.duration),
+            ("render", _) => inner.metrics.render(step.duration),
+            ("apply", Some(cluster)) => inner.metrics.apply(cluster, step.duration),
+            _ => {}
+        }
+    }
+}
+
+/// Boxed: a job's future is large, and lives as long as its cluster takes.
+fn reconcile<'a>(
+    inner: &'a Inner,
+    job: &'a LeasedJob,
+    cancel: CancellationToken,
+) -> BoxFuture<'a, JobResult> {
+    run_story(inner, job, cancel).boxed()
+}
+
+async fn run_story(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) -> JobResult {
     let mut run = Run::new(inner, job, cancel);
     let object = inner.objects.get(&job.object);
     let done = match &object {

@@ -18,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::FIELD_MANAGER;
 use super::hooks::HookRun;
 use super::storage::{Storage, StorageError};
-use crate::cluster::{ApplyOptions, Cluster, Manifest, ObjectId, Propagation, WaitFor, WaitOptions};
+use crate::cluster::{
+    ApplyOptions, Change, Cluster, DeleteOptions, Deleted, DiffOptions, Manifest, ObjectDiff, ObjectId,
+    Propagation, WaitFor, WaitOptions,
+};
 use crate::model::{Clock, Timestamp};
 use crate::render::chart::BuiltChart;
 use crate::render::plan::{Origin, Plan, PlanRequest, PlannedObject, objects_of, plan};
@@ -138,7 +141,7 @@ impl Performer<'_> {
         };
         let pool = self.pool.clone();
         self.timed("render", async move {
-            pool.run(move || plan(&request).map_err(|error| error.to_string()))
+            pool.run(move || plan(request).map_err(|error| error.to_string()))
                 .await
                 .map_err(|error| error.to_string())?
         })
@@ -160,13 +163,14 @@ impl Performer<'_> {
     }
 
     /// Applies objects; with `owned` they are marked as Helm's.
-    async fn apply(&mut self, objects: &[PlannedObject], force: bool) -> Result<Vec<ObjectId>, String> {
+    async fn apply(&mut self, objects: &[PlannedObject], force: bool) -> Result<Vec<Change>, String> {
         let manifests = self.manifests(objects, true)?;
         let options = ApplyOptions {
-            force_conflicts: true,
+            field_manager: FIELD_MANAGER.to_owned(),
             recreate_on_immutable: force,
-            default_namespace: self.namespace().to_owned(),
-            ..ApplyOptions::new(FIELD_MANAGER)
+            default_namespace: Some(self.namespace().to_owned()),
+            cancel: self.cancel.clone(),
+            ..ApplyOptions::default()
         };
         let cluster = self.cluster.clone();
         let applied = self
@@ -174,19 +178,31 @@ impl Performer<'_> {
                 cluster.apply(&manifests, &options).await.map_err(|error| error.to_string())
             })
             .await?;
-        self.timings.warnings.extend(applied.warnings);
-        let ids: Vec<ObjectId> = applied.changes.into_iter().map(|change| change.object).collect();
-        Ok(ids)
+        self.timings.warnings.extend(
+            applied.warnings.iter().map(|warning| format!("{}: {}", warning.object.subject(), warning.text)),
+        );
+        Ok(applied.changes)
     }
 
-    async fn wait_ready(&mut self, ids: &[ObjectId], timeout: Duration, jobs: bool) -> Result<(), String> {
-        let options =
-            WaitOptions { timeout, wait_for: WaitFor::Ready, jobs, cancel: self.cancel.clone() };
+    async fn wait_ready(&mut self, changes: &[Change], timeout: Duration, jobs: bool) -> Result<(), String> {
+        // What its own answer showed as ready needs no watch.
+        let ids: Vec<ObjectId> =
+            changes.iter().filter(|change| !change.ready).map(|change| change.object.clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let options = WaitOptions {
+            timeout,
+            wait_for: if jobs { WaitFor::ReadyWithJobs } else { WaitFor::Ready },
+            fail_fast: true,
+            cancel: self.cancel.clone(),
+            ..WaitOptions::default()
+        };
         let cluster = self.cluster.clone();
-        let ids = ids.to_vec();
-        self.timed("wait", async move {
-            cluster.wait(&ids, &options).await.map_err(|error| error.to_string())
-        })
+        self.timed(
+            "wait",
+            async move { cluster.wait(&ids, &options).await.map_err(|error| error.to_string()) },
+        )
         .await
     }
 
@@ -214,38 +230,39 @@ impl Performer<'_> {
         outcome
     }
 
-    /// Deletes objects that left the release, except those annotated to stay.
-    async fn prune(&mut self, before: &[PlannedObject], kept: &[ObjectId]) -> Result<(), String> {
+    /// Objects that left the release, except those annotated to stay.
+    fn leaving(&self, before: &[PlannedObject], kept: &[ObjectId]) -> Vec<ObjectId> {
         let mut gone = Vec::new();
         for object in before {
-            let stays = object.json["metadata"]["annotations"]["helm.sh/resource-policy"]
-                .as_str()
-                .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
-            if stays {
+            if stays(object) {
                 continue;
             }
             let Ok(manifest) = Manifest::new(object.json.clone(), None) else { continue };
             let mut id = manifest.id;
             let same = |other: &ObjectId| {
-                let namespaces = id.namespace.is_none()
-                    || other.namespace.is_none()
-                    || id.namespace == other.namespace;
+                let namespaces =
+                    id.namespace.is_none() || other.namespace.is_none() || id.namespace == other.namespace;
                 other.group == id.group && other.kind == id.kind && other.name == id.name && namespaces
             };
             if kept.iter().any(same) {
                 continue;
             }
-            if id.namespace.is_none() {
-                id.namespace = Some(self.namespace().to_owned());
-            }
+            id.namespace.get_or_insert_with(|| self.namespace().to_owned());
             gone.push(id);
         }
+        gone
+    }
+
+    /// Deletes objects that left the release.
+    async fn prune(&mut self, before: &[PlannedObject], kept: &[ObjectId]) -> Result<(), String> {
+        let gone = self.leaving(before, kept);
         if gone.is_empty() {
             return Ok(());
         }
         let cluster = self.cluster.clone();
         self.timed("prune", async move {
-            cluster.delete(&gone, Propagation::Background).await.map(|_| ()).map_err(|error| error.to_string())
+            let report = cluster.delete(&gone, &DeleteOptions::default()).await;
+            deleted(&report)
         })
         .await
     }
@@ -260,7 +277,12 @@ impl Performer<'_> {
             let manifest = Manifest::new(object.json.clone(), Some(object.source.clone()))
                 .map_err(|error| format!("{}: {error}", object.source))?;
             let exists = policy == CrdsPolicy::Create
-                && self.cluster.get_metadata(&manifest.id).await.map_err(|error| error.to_string())?.is_some();
+                && self
+                    .cluster
+                    .get_metadata(&manifest.id)
+                    .await
+                    .map_err(|error| error.to_string())?
+                    .is_some();
             if !exists {
                 wanted.push(manifest);
             }
@@ -268,15 +290,21 @@ impl Performer<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let options = ApplyOptions { force_conflicts: true, ..ApplyOptions::new(FIELD_MANAGER) };
+        let options = ApplyOptions {
+            field_manager: FIELD_MANAGER.to_owned(),
+            cancel: self.cancel.clone(),
+            ..ApplyOptions::default()
+        };
         let cluster = self.cluster.clone();
         let timeout = self.object.spec.timeout();
         let cancel = self.cancel.clone();
         self.timed("crds", async move {
-            let applied =
-                cluster.apply(&wanted, &options).await.map_err(|error| format!("failed to apply CRDs: {error}"))?;
+            let applied = cluster
+                .apply(&wanted, &options)
+                .await
+                .map_err(|error| format!("failed to apply CRDs: {error}"))?;
             let ids: Vec<ObjectId> = applied.changes.into_iter().map(|change| change.object).collect();
-            let options = WaitOptions { timeout, wait_for: WaitFor::Ready, jobs: false, cancel };
+            let options = WaitOptions { timeout, cancel, ..WaitOptions::default() };
             cluster.wait(&ids, &options).await.map_err(|error| error.to_string())
         })
         .await
@@ -332,13 +360,20 @@ impl Performer<'_> {
         self.storage.create(&release).await.map_err(ActionFailure::early)?;
 
         let outcome = self
-            .carry_out(&mut release, &plan.objects, None, HookEvent::PreInstall, HookEvent::PostInstall, Verb {
-                hooks: !spec.disable_hooks,
-                wait: !spec.disable_wait,
-                jobs: !spec.disable_wait_for_jobs,
-                force: false,
-                timeout,
-            })
+            .carry_out(
+                &mut release,
+                &plan.objects,
+                None,
+                HookEvent::PreInstall,
+                HookEvent::PostInstall,
+                Verb {
+                    hooks: !spec.disable_hooks,
+                    wait: !spec.disable_wait,
+                    jobs: !spec.disable_wait_for_jobs,
+                    force: false,
+                    timeout,
+                },
+            )
             .await;
         match outcome {
             Ok(()) => self.succeed(release, "Install complete", &[]).await,
@@ -347,6 +382,37 @@ impl Performer<'_> {
                 self.fail(release, failed, message).await
             }
         }
+    }
+
+    /// What an install or upgrade would change on the cluster: changed and new objects, and those that would go.
+    pub async fn diff(
+        &mut self,
+        chart: &BuiltChart,
+        values: &Map,
+        history: &[Release],
+    ) -> Result<Vec<ObjectDiff>, String> {
+        let revision = history.last().map_or(1, |last| last.version + 1);
+        let plan = self.render(chart, values, revision, !history.is_empty(), false).await?;
+        let manifests = self.manifests(&plan.objects, true)?;
+        let apply = ApplyOptions {
+            field_manager: FIELD_MANAGER.to_owned(),
+            default_namespace: Some(self.namespace().to_owned()),
+            dry_run: true,
+            cancel: self.cancel.clone(),
+            ..ApplyOptions::default()
+        };
+        let mut found =
+            self.cluster.diff(&manifests, &DiffOptions { apply }).await.map_err(|error| error.to_string())?;
+        let current =
+            history.iter().rev().find(|release| release.info.status == Status::Deployed).or(history.last());
+        if let Some(current) = current {
+            let kept: Vec<ObjectId> = found.iter().map(|diff| diff.object.clone()).collect();
+            let before = objects_of(&current.manifest).map_err(|error| error.to_string())?;
+            for id in self.leaving(&before, &kept) {
+                found.extend(self.cluster.diff_removed(&id).await.map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(found)
     }
 
     /// Upgrades to a new revision.
@@ -481,7 +547,8 @@ impl Performer<'_> {
             release.info.deleted = Some(self.now());
             release.info.description = "Deletion in progress (or silently failed)".to_owned();
             self.storage.update(&release).await.map_err(ActionFailure::early)?;
-            let outcome = self.remove(&mut release, !spec.disable_hooks, !spec.disable_wait, timeout, &spec).await;
+            let outcome =
+                self.remove(&mut release, !spec.disable_hooks, !spec.disable_wait, timeout, &spec).await;
             if let Err(message) = outcome {
                 let cancelled = self.cancel.is_cancelled();
                 return Err(ActionFailure { message, release: Some(Box::new(release)), cancelled });
@@ -514,10 +581,7 @@ impl Performer<'_> {
         objects.reverse();
         let mut ids = Vec::new();
         for object in &objects {
-            let stays = object.json["metadata"]["annotations"]["helm.sh/resource-policy"]
-                .as_str()
-                .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
-            if let (false, Ok(manifest)) = (stays, Manifest::new(object.json.clone(), None)) {
+            if let (false, Ok(manifest)) = (stays(object), Manifest::new(object.json.clone(), None)) {
                 let mut id = manifest.id;
                 id.namespace.get_or_insert_with(|| self.namespace().to_owned());
                 ids.push(id);
@@ -532,9 +596,11 @@ impl Performer<'_> {
         let cancel = self.cancel.clone();
         let gone = ids.clone();
         self.timed("delete", async move {
-            cluster.delete(&gone, propagation).await.map_err(|error| error.to_string())?;
+            let options = DeleteOptions { propagation, ..DeleteOptions::default() };
+            deleted(&cluster.delete(&gone, &options).await)?;
             if wait {
-                let options = WaitOptions { timeout, wait_for: WaitFor::Deleted, jobs: false, cancel };
+                let options =
+                    WaitOptions { timeout, wait_for: WaitFor::Deleted, cancel, ..WaitOptions::default() };
                 cluster.wait(&gone, &options).await.map_err(|error| error.to_string())?;
             }
             Ok(())
@@ -555,7 +621,9 @@ impl Performer<'_> {
         };
         let mut release = last.clone();
         let wanted = |name: &str| {
-            let named = |exclude: bool| spec.filters.iter().any(|filter| filter.exclude == exclude && filter.name == name);
+            let named = |exclude: bool| {
+                spec.filters.iter().any(|filter| filter.exclude == exclude && filter.name == name)
+            };
             let includes = spec.filters.iter().any(|filter| !filter.exclude);
             !named(true) && (!includes || named(false))
         };
@@ -598,9 +666,9 @@ impl Performer<'_> {
         let cluster = self.cluster.clone();
         self.timed("namespace", async move {
             let second = async {
-                if storage == release { Ok(false) } else { cluster.ensure_namespace(&storage).await }
+                if storage == release { Ok(false) } else { cluster.ensure_namespace(&storage, &[]).await }
             };
-            let (first, second) = tokio::join!(cluster.ensure_namespace(&release), second);
+            let (first, second) = tokio::join!(cluster.ensure_namespace(&release, &[]), second);
             first.and(second).map(|_| ()).map_err(|error| error.to_string())
         })
         .await
@@ -612,12 +680,8 @@ impl Performer<'_> {
         };
         Release {
             name: self.release_name.to_owned(),
-            info: Info {
-                last_deployed: Some(self.now()),
-                notes: plan.notes.clone(),
-                ..Info::default()
-            },
-            chart: ReleaseChart::from(chart.compiled.chart()),
+            info: Info { last_deployed: Some(self.now()), notes: plan.notes.clone(), ..Info::default() },
+            chart: ReleaseChart::from(&chart.compiled.to_chart()),
             config,
             manifest: plan.manifest_text.clone(),
             hooks: plan.hooks.iter().map(|hook| hook.hook.clone()).collect(),
@@ -636,8 +700,11 @@ impl Performer<'_> {
         }
         let keep = usize::try_from(limit - 1).unwrap_or(0);
         let excess = history.len().saturating_sub(keep);
-        let deployed =
-            history.iter().rev().find(|release| release.info.status == Status::Deployed).map(|release| release.version);
+        let deployed = history
+            .iter()
+            .rev()
+            .find(|release| release.info.status == Status::Deployed)
+            .map(|release| release.version);
         for release in history.iter().filter(|release| Some(release.version) != deployed).take(excess) {
             self.storage.delete(release.version).await?;
         }
@@ -658,13 +725,14 @@ impl Performer<'_> {
                 .await
                 .map_err(|error| hook_error(pre, &error))?;
         }
-        let ids = self.apply(objects, verb.force).await?;
+        let changes = self.apply(objects, verb.force).await?;
+        let ids: Vec<ObjectId> = changes.iter().map(|change| change.object.clone()).collect();
         if let Some(before) = before {
             self.prune(before, &ids).await?;
         }
-        self.timings.inventory = Some(ids.clone());
+        self.timings.inventory = Some(ids);
         if verb.wait {
-            self.wait_ready(&ids, verb.timeout, verb.jobs).await?;
+            self.wait_ready(&changes, verb.timeout, verb.jobs).await?;
         }
         if verb.hooks {
             self.run_hooks(&mut release.hooks, post, verb.timeout)
@@ -698,7 +766,9 @@ impl Performer<'_> {
             .await;
         match outcome {
             Ok(()) => Ok(release),
-            Err(message) => Err(ActionFailure { message, release: Some(Box::new(release)), cancelled: false }),
+            Err(message) => {
+                Err(ActionFailure { message, release: Some(Box::new(release)), cancelled: false })
+            }
         }
     }
 
@@ -717,6 +787,13 @@ impl Performer<'_> {
     }
 }
 
+/// `helm.sh/resource-policy: keep`.
+fn stays(object: &PlannedObject) -> bool {
+    object.json["metadata"]["annotations"]["helm.sh/resource-policy"]
+        .as_str()
+        .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
+}
+
 /// How a verb applies and waits.
 struct Verb {
     hooks: bool,
@@ -733,6 +810,17 @@ fn hook_error(event: HookEvent, error: &str) -> String {
         HookEvent::PreUpgrade => format!("pre-upgrade hooks failed: {error}"),
         HookEvent::PostUpgrade => format!("post-upgrade hooks failed: {error}"),
         other => format!("{} hooks failed: {error}", other.as_str()),
+    }
+}
+
+/// What could not be deleted is an error; what was gone already is none.
+fn deleted(report: &Deleted) -> Result<(), String> {
+    match report.failed.first() {
+        None => Ok(()),
+        Some(first) => Err(match report.failed.len() {
+            1 => first.error.to_string(),
+            several => format!("{} (and {} more)", first.error, several - 1),
+        }),
     }
 }
 

@@ -73,8 +73,8 @@ impl HookRun<'_> {
 
     fn manifest(&self, hook: &ReleaseHook) -> Result<Manifest, String> {
         let json = object_of_hook(hook).map_err(|error| error.to_string())?;
-        let mut manifest =
-            Manifest::new(json, Some(hook.path.clone())).map_err(|error| format!("{}: {error}", hook.path))?;
+        let mut manifest = Manifest::new(json, Some(hook.path.clone()))
+            .map_err(|error| format!("{}: {error}", hook.path))?;
         if manifest.id.namespace.is_none() {
             manifest.id.namespace = Some(self.namespace.to_owned());
         }
@@ -83,9 +83,10 @@ impl HookRun<'_> {
 
     async fn execute(&self, manifest: &Manifest) -> Result<(), String> {
         let options = ApplyOptions {
-            force_conflicts: true,
-            default_namespace: self.namespace.to_owned(),
-            ..ApplyOptions::new(FIELD_MANAGER)
+            field_manager: FIELD_MANAGER.to_owned(),
+            default_namespace: Some(self.namespace.to_owned()),
+            cancel: self.cancel.clone(),
+            ..ApplyOptions::default()
         };
         let applied = self
             .cluster
@@ -99,9 +100,9 @@ impl HookRun<'_> {
         let ids: Vec<ObjectId> = applied.changes.into_iter().map(|change| change.object).collect();
         let options = WaitOptions {
             timeout: self.timeout,
-            wait_for: WaitFor::Complete,
-            jobs: true,
+            wait_for: WaitFor::HookDone,
             cancel: self.cancel.clone(),
+            ..WaitOptions::default()
         };
         self.cluster.wait(&ids, &options).await.map_err(|error| error.to_string())
     }
@@ -111,15 +112,18 @@ impl HookRun<'_> {
         if id.kind == "CustomResourceDefinition" {
             return Ok(());
         }
-        let ids = std::slice::from_ref(id);
-        self.cluster.delete(ids, Propagation::Background).await.map_err(|error| error.to_string())?;
+        let existed =
+            self.cluster.remove(id, Propagation::Background).await.map_err(|error| error.to_string())?;
+        if !existed {
+            return Ok(());
+        }
         let options = WaitOptions {
             timeout: self.timeout,
             wait_for: WaitFor::Deleted,
-            jobs: false,
             cancel: self.cancel.clone(),
+            ..WaitOptions::default()
         };
-        self.cluster.wait(ids, &options).await.map_err(|error| error.to_string())
+        self.cluster.wait(std::slice::from_ref(id), &options).await.map_err(|error| error.to_string())
     }
 }
 

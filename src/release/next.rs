@@ -95,7 +95,12 @@ fn exceeded(what: &str, failures: i64) -> Action {
 }
 
 /// Picks the action. `forced` is an unhandled `reconcile.fluxcd.io/forceAt`.
-pub fn action(state: &ReleaseState, spec: &HelmReleaseSpec, status: &HelmReleaseStatus, forced: bool) -> Action {
+pub fn action(
+    state: &ReleaseState,
+    spec: &HelmReleaseSpec,
+    status: &HelmReleaseStatus,
+    forced: bool,
+) -> Action {
     let install = Remediation::of(ReleaseAction::Install, spec, status);
     let upgrade = Remediation::of(ReleaseAction::Upgrade, spec, status);
     // Under RetryOnFailure attempts never run out: the next one comes after the retry interval.
@@ -124,13 +129,16 @@ pub fn action(state: &ReleaseState, spec: &HelmReleaseSpec, status: &HelmRelease
         ReleaseState::Untested => Action::Test,
         ReleaseState::Failed(_) if forced => Action::Upgrade { forget_history: false },
         ReleaseState::Failed(_) => failed(spec, status, install_retries, upgrade_retries),
-        ReleaseState::Unknown(message) => {
-            Action::Stall { reason: "StateError", message: message.clone() }
-        }
+        ReleaseState::Unknown(message) => Action::Stall { reason: "StateError", message: message.clone() },
     }
 }
 
-fn failed(spec: &HelmReleaseSpec, status: &HelmReleaseStatus, install_retries: bool, upgrade_retries: bool) -> Action {
+fn failed(
+    spec: &HelmReleaseSpec,
+    status: &HelmReleaseStatus,
+    install_retries: bool,
+    upgrade_retries: bool,
+) -> Action {
     let Some(last) = status.last_attempted_release_action else {
         return Action::Upgrade { forget_history: false };
     };
@@ -156,7 +164,8 @@ fn failed(spec: &HelmReleaseSpec, status: &HelmReleaseStatus, install_retries: b
                 Some(good) => Action::Rollback { to: good.version },
                 None => Action::Stall {
                     reason: "MissingRollbackTarget",
-                    message: "missing target release for rollback: cannot remediate failed release".to_owned(),
+                    message: "missing target release for rollback: cannot remediate failed release"
+                        .to_owned(),
                 },
             }
         }
@@ -166,7 +175,8 @@ fn failed(spec: &HelmReleaseSpec, status: &HelmReleaseStatus, install_retries: b
 #[cfg(test)]
 mod tests {
     use flux_api::{
-        ActionStrategy, ActionStrategyName, Install, InstallRemediation, Snapshot, Upgrade, UpgradeRemediation,
+        ActionStrategy, ActionStrategyName, Install, InstallRemediation, Snapshot, Upgrade,
+        UpgradeRemediation,
     };
 
     use super::*;
@@ -207,7 +217,8 @@ mod tests {
             action(&state(), &plain, &status, false),
             Action::Stall { reason: "RetriesExceeded", .. }
         ));
-        let last = with_upgrade(UpgradeRemediation { remediate_last_failure: Some(true), ..Default::default() });
+        let last =
+            with_upgrade(UpgradeRemediation { remediate_last_failure: Some(true), ..Default::default() });
         assert_eq!(action(&state(), &last, &status, false), Action::Rollback { to: 1 });
     }
 

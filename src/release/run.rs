@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use flux_api::{
-    Condition, ConditionStatus, HelmRelease, HelmReleaseStatus, Inventory, InventoryEntry, ReleaseAction, Snapshot,
-    Time, condition_type, conditions, reason,
+    Condition, ConditionStatus, HelmRelease, HelmReleaseStatus, Inventory, InventoryEntry, ReleaseAction,
+    Snapshot, Time, condition_type, conditions, reason,
 };
 use helm_engine::Limits;
 use helm_engine::release::{Release, Status};
@@ -17,7 +17,7 @@ use super::next::{self, Action, Remediation};
 use super::state::{self, Wanted};
 use super::storage::{Storage, StorageError};
 use super::{names, snapshot};
-use crate::cluster::{Cluster, ObjectId};
+use crate::cluster::{Cluster, ObjectDiff, ObjectId};
 use crate::model::{Clock, Severity, Timestamp};
 use crate::render::chart::BuiltChart;
 use crate::render::pool::RenderPool;
@@ -239,6 +239,49 @@ async fn perform(
     }
 }
 
+/// What an upgrade to a chart would be compared with.
+pub struct DiffRequest<'a> {
+    /// The member cluster.
+    pub cluster: &'a Cluster,
+    /// Where CPU work goes.
+    pub pool: &'a RenderPool,
+    /// The time.
+    pub clock: &'a Clock,
+    /// Ends it early.
+    pub cancel: &'a CancellationToken,
+    /// The object.
+    pub object: &'a HelmRelease,
+    /// The chart.
+    pub chart: &'a BuiltChart,
+    /// The composed values.
+    pub values: &'a Map,
+    /// When a hostile chart is stopped.
+    pub limits: &'a Limits,
+}
+
+/// What an install or upgrade would change, object by object; nothing is applied.
+///
+/// # Errors
+/// With the text people read.
+pub async fn diff(request: &DiffRequest<'_>) -> Result<Vec<ObjectDiff>, String> {
+    let release_name = names::shorten(&request.object.composed_release_name());
+    let namespace = request.object.storage_namespace();
+    let storage = Storage::new(request.cluster.clone(), namespace, &release_name, request.clock.clone());
+    let history = storage.history().await.map_err(|error| error.to_string())?;
+    let mut performer = Performer {
+        cluster: request.cluster,
+        storage: &storage,
+        pool: request.pool,
+        clock: request.clock,
+        cancel: request.cancel,
+        object: request.object,
+        release_name: &release_name,
+        limits: request.limits,
+        timings: Timings::default(),
+    };
+    performer.diff(request.chart, request.values, &history).await
+}
+
 /// Uninstalls a release whose object is being deleted or now names another release.
 ///
 /// # Errors
@@ -422,7 +465,12 @@ impl Run<'_> {
         }
     }
 
-    fn after_release(&mut self, verb: ReleaseAction, outcome: Result<Release, ActionFailure>, took: Duration) {
+    fn after_release(
+        &mut self,
+        verb: ReleaseAction,
+        outcome: Result<Release, ActionFailure>,
+        took: Duration,
+    ) {
         self.status.last_attempted_release_action = Some(verb);
         self.status.last_attempted_release_action_duration = Some(took.into());
         let word = match verb {
@@ -548,9 +596,13 @@ impl Run<'_> {
     }
 
     fn after_rollback(&mut self, to: i64, outcome: Result<Release, ActionFailure>) {
-        let target = self.status.history.iter().find(|snapshot| snapshot.version == to).cloned().unwrap_or_default();
-        let described =
-            format!("previous release {} with chart {}", snapshot::full_name(&target), snapshot::chart_of(&target));
+        let target =
+            self.status.history.iter().find(|snapshot| snapshot.version == to).cloned().unwrap_or_default();
+        let described = format!(
+            "previous release {} with chart {}",
+            snapshot::full_name(&target),
+            snapshot::chart_of(&target)
+        );
         match outcome {
             Ok(release) => {
                 self.supersede(release.version);
@@ -574,12 +626,14 @@ impl Run<'_> {
 
     fn after_uninstall(&mut self, outcome: Result<Release, ActionFailure>) {
         let head = self.head();
-        let described = format!("release {} with chart {}", snapshot::full_name(&head), snapshot::chart_of(&head));
+        let described =
+            format!("release {} with chart {}", snapshot::full_name(&head), snapshot::chart_of(&head));
         match outcome {
             Ok(release) => {
                 if let Some(head) = self.status.history.first_mut() {
                     head.status = Status::Uninstalled.as_str().to_owned();
-                    head.deleted = release.info.deleted.as_deref().and_then(|text| text.parse().ok()).map(Time::new);
+                    head.deleted =
+                        release.info.deleted.as_deref().and_then(|text| text.parse().ok()).map(Time::new);
                 }
                 self.status.inventory = None;
                 let message = format!("Helm uninstall remediation for {described} succeeded");
@@ -588,7 +642,8 @@ impl Run<'_> {
             }
             Err(failure) => {
                 self.status.failures += 1;
-                let message = format!("Helm uninstall remediation for {described} failed: {}", failure.message);
+                let message =
+                    format!("Helm uninstall remediation for {described} failed: {}", failure.message);
                 self.condition(condition_type::REMEDIATED, false, reason::UNINSTALL_FAILED, &message);
                 self.event(Severity::Error, reason::UNINSTALL_FAILED, message);
             }
@@ -694,4 +749,3 @@ fn update_history(history: &mut Vec<Release>, action: &Action, stored: Option<&R
         None => history.push(stored.clone()),
     }
 }
-

@@ -63,7 +63,12 @@ pub fn spec_digest<T: Serialize>(part: &T) -> String {
 }
 
 /// What the history keeps of one release.
-pub fn of(release: &Release, config_digest: &str, oci_digest: &str, action: Option<ReleaseAction>) -> Snapshot {
+pub fn of(
+    release: &Release,
+    config_digest: &str,
+    oci_digest: &str,
+    action: Option<ReleaseAction>,
+) -> Snapshot {
     let time = |text: &Option<String>| -> Option<Time> { text.as_deref()?.parse().ok().map(Time::new) };
     Snapshot {
         api_version: Some("v2".to_owned()),
@@ -132,7 +137,8 @@ pub fn has_failed_test(snapshot: &Snapshot) -> bool {
 /// The newest release before the latest that ended well: the target of a rollback.
 pub fn previous(history: &[Snapshot], ignore_test_failures: bool) -> Option<&Snapshot> {
     history.iter().skip(1).find(|snapshot| {
-        let good = snapshot.status == Status::Deployed.as_str() || snapshot.status == Status::Superseded.as_str();
+        let good =
+            snapshot.status == Status::Deployed.as_str() || snapshot.status == Status::Superseded.as_str();
         good && (ignore_test_failures || !has_failed_test(snapshot))
     })
 }
@@ -167,8 +173,12 @@ mod tests {
 
     #[test]
     fn history_keeps_the_last_good_release_behind_the_newest() {
-        let mut history =
-            vec![snapshot(5, "deployed"), snapshot(4, "failed"), snapshot(3, "superseded"), snapshot(2, "superseded")];
+        let mut history = vec![
+            snapshot(5, "deployed"),
+            snapshot(4, "failed"),
+            snapshot(3, "superseded"),
+            snapshot(2, "superseded"),
+        ];
         truncate(&mut history, false);
         assert_eq!(history.iter().map(|snapshot| snapshot.version).collect::<Vec<_>>(), [5, 4, 3]);
         let mut failures: Vec<Snapshot> = (1..=9).rev().map(|version| snapshot(version, "failed")).collect();

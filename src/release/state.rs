@@ -76,14 +76,17 @@ pub fn determine(latest: Option<&Release>, history: &[Snapshot], wanted: &Wanted
         | Status::Uninstalling
         | Status::PendingInstall
         | Status::PendingUpgrade
-        | Status::PendingRollback => {
-            ReleaseState::Unknown(format!("unable to determine state for release with status '{}'", latest.info.status))
-        }
+        | Status::PendingRollback => ReleaseState::Unknown(format!(
+            "unable to determine state for release with status '{}'",
+            latest.info.status
+        )),
     }
 }
 
 fn deployed(latest: &Release, observed: &Snapshot, wanted: &Wanted<'_>) -> ReleaseState {
-    if latest.chart.metadata.name != wanted.chart_name || latest.chart.metadata.version != wanted.chart_version {
+    if latest.chart.metadata.name != wanted.chart_name
+        || latest.chart.metadata.version != wanted.chart_version
+    {
         return ReleaseState::OutOfSync("release chart changed".to_owned());
     }
     if observed.config_digest != wanted.config_digest {
@@ -144,14 +147,20 @@ mod tests {
         assert!(matches!(determine(Some(&deployed), &[], &WANTED), ReleaseState::Unmanaged(_)));
         for status in [Status::PendingInstall, Status::PendingUpgrade, Status::PendingRollback] {
             let pending = release(1, status);
-            assert!(matches!(determine(Some(&pending), &observed(&pending), &WANTED), ReleaseState::Locked(_)));
+            assert!(matches!(
+                determine(Some(&pending), &observed(&pending), &WANTED),
+                ReleaseState::Locked(_)
+            ));
             assert!(matches!(determine(Some(&pending), &[], &WANTED), ReleaseState::Locked(_)));
         }
         let failed = release(2, Status::Failed);
         assert!(matches!(determine(Some(&failed), &observed(&failed), &WANTED), ReleaseState::Failed(_)));
         let uninstalled = release(1, Status::Uninstalled);
         assert!(matches!(determine(Some(&uninstalled), &[], &WANTED), ReleaseState::Absent(_)));
-        assert!(matches!(determine(Some(&uninstalled), &observed(&uninstalled), &WANTED), ReleaseState::Absent(_)));
+        assert!(matches!(
+            determine(Some(&uninstalled), &observed(&uninstalled), &WANTED),
+            ReleaseState::Absent(_)
+        ));
     }
 
     #[test]

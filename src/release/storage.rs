@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use helm_engine::release::{DecodeError, Release, SECRET_TYPE, decode, encode, secret_name};
 use serde_json::{Value, json};
 
-use crate::cluster::{ApiError, Cluster, ListScope, Manifest, ObjectId};
+use crate::cluster::{ApiError, Cluster, ListScope, Manifest, ObjectId, Propagation};
 use crate::model::Clock;
 
 /// gzip level of stored releases: a sixth of the CPU of Helm's 9 for about one percent more bytes.
@@ -57,7 +57,12 @@ pub struct Storage {
 
 impl Storage {
     /// The history of release `name`, kept in `namespace`.
-    pub fn new(cluster: Cluster, namespace: impl Into<String>, name: impl Into<String>, clock: Clock) -> Self {
+    pub fn new(
+        cluster: Cluster,
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+        clock: Clock,
+    ) -> Self {
         Self { cluster, namespace: namespace.into(), name: name.into(), clock }
     }
 
@@ -141,7 +146,7 @@ impl Storage {
 
     /// Deletes one revision; that it is gone already is fine.
     pub async fn delete(&self, version: i64) -> Result<(), StorageError> {
-        self.cluster.delete_object(&self.id(version)).await?;
+        self.cluster.remove(&self.id(version), Propagation::Background).await?;
         Ok(())
     }
 }

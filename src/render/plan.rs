@@ -2,11 +2,14 @@
 //! that is stored in the release.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use helm_engine::release::ReleaseHook;
 use helm_engine::values::Map;
-use helm_engine::{Capabilities, CompiledChart, Limits, Lookup, ReleaseOptions, RenderContext, RenderError};
+use helm_engine::{
+    Capabilities, CompiledChart, Limits, Lookup, NoCluster, ReleaseOptions, RenderContext, RenderError,
+};
 use serde_json::Value;
 
 /// The HelmRelease that everything rendered is labelled with.
@@ -111,14 +114,13 @@ const ORIGIN_NAME: &str = "helm.toolkit.fluxcd.io/name";
 const ORIGIN_NAMESPACE: &str = "helm.toolkit.fluxcd.io/namespace";
 
 /// Renders and labels. Runs on a render thread.
-pub fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
-    let context = RenderContext {
-        release: &request.release,
-        capabilities: &request.capabilities,
-        lookup: request.lookup.as_ref(),
-        limits: &request.limits,
-        skip_schema_validation: request.skip_schema_validation,
-    };
+pub fn plan(mut request: PlanRequest) -> Result<Plan, PlanError> {
+    let lookup: Box<dyn Lookup + Send> = std::mem::replace(&mut request.lookup, Box::new(NoCluster));
+    let lookup: Box<dyn Lookup> = lookup;
+    let request = &request;
+    let mut context =
+        RenderContext::new(&request.release, &request.capabilities, Rc::from(lookup), &request.limits);
+    context.skip_schema_validation = request.skip_schema_validation;
     let rendered = request.chart.render_with(&request.values, &context)?;
     let mut objects = Vec::new();
     let mut manifest_text = String::new();

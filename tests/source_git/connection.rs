@@ -271,3 +271,45 @@ async fn s17_ssh_works_with_the_listed_host_key_and_with_no_other() {
         .await;
     assert!(matches!(refused.kind, GitErrorKind::Unauthorized(_)), "{refused}");
 }
+
+#[tokio::test]
+async fn a_kept_connection_that_the_server_just_closed_is_no_error() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = world().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/app.git", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let answer = |kind: &str, body: &str| {
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/x-git-upload-pack-{kind}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        let greeting = "000eversion 2\n000cls-refs\n0000";
+        let mut bytes = vec![0; 4096];
+        let mut connections = 0;
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            connections += 1;
+            let mut requests = 0;
+            while let Ok(count) = socket.read(&mut bytes).await {
+                if count == 0 {
+                    break;
+                }
+                requests += 1;
+                if connections == 1 && requests == 2 {
+                    break;
+                }
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                let answer = match text.starts_with("GET") {
+                    true => answer("advertisement", greeting),
+                    false => answer("result", "0000"),
+                };
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let refused = world.failure(&GitRequest { url, ..world.request() }).await;
+    assert!(matches!(refused.kind, GitErrorKind::Empty), "{refused}");
+    server.abort();
+}

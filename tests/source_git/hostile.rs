@@ -307,3 +307,43 @@ async fn h79_commit_texts_are_one_short_line() {
     assert!(checkout.subject.starts_with("sub\\u{1b}[31mject xxx"), "{}", checkout.subject);
     assert!(checkout.subject.chars().count() < 600);
 }
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[tokio::test]
+async fn f16_large_packs_go_through_the_disk_and_too_large_ones_are_refused() {
+    let content = noise(3 << 20);
+    for (limits, allowed) in [
+        (SourceLimits::default(), true),
+        (SourceLimits { pack_bytes: 2 << 20, ..SourceLimits::default() }, false),
+        (SourceLimits { object_bytes: 2 << 20, ..SourceLimits::default() }, false),
+    ] {
+        let world = world_with(|server| server, |router| router, limits).await;
+        world.repository.commit("main", &[Write("big", &content)], "big").unwrap();
+        match allowed {
+            true => {
+                let checkout = world.fetch(&world.request()).await;
+                let read = checkout.repository.read_file("big").await.unwrap();
+                assert!(read.as_deref() == Some(content.as_slice()));
+            }
+            false => {
+                let refused = world.failure(&world.request()).await;
+                assert!(matches!(refused.kind, GitErrorKind::TooLarge { .. }), "{refused}");
+            }
+        }
+        for kept in world.kept() {
+            let left = std::fs::read_dir(kept).unwrap().map(|entry| entry.unwrap().file_name());
+            assert_eq!(left.filter(|name| name.to_string_lossy().starts_with("incoming-")).count(), 0);
+        }
+    }
+}

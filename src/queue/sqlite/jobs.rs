@@ -32,27 +32,31 @@ pub(in super::super) async fn enqueue(
     let object = job.object.to_string();
     // An object that was set aside waits, unless somebody did something about it.
     let waits = matches!(job.cause.kind, CauseKind::Interval | CauseKind::Start | CauseKind::Dependency);
-    let id: String = sqlx::query(
+    let hint = super::text(&job.payload)?;
+    let row = sqlx::query(
         "INSERT INTO jobs (id, object, state, payload, priority, due_at, created_at)
          VALUES (?1, ?2, 'pending', ?3, ?4,
                  max(?5, CASE WHEN ?6 THEN coalesce((SELECT until FROM troubles WHERE object = ?2), 0) ELSE ?5 END),
                  ?7)
          ON CONFLICT (object) WHERE state = 'pending' DO UPDATE SET
              due_at = min(jobs.due_at, excluded.due_at),
-             priority = max(jobs.priority, excluded.priority),
-             payload = CASE WHEN excluded.payload = 'null' THEN jobs.payload ELSE excluded.payload END
-         RETURNING id",
+             priority = max(jobs.priority, excluded.priority)
+         RETURNING id, payload",
     )
     .bind(JobId::generate().as_str())
     .bind(&object)
-    .bind(super::text(&job.payload)?)
+    .bind(&hint)
     .bind(rank(job.priority))
     .bind(micros(job.due_at))
     .bind(waits)
     .bind(now)
     .fetch_one(&mut *conn)
-    .await?
-    .try_get(0)?;
+    .await?;
+    let (id, standing): (String, String) = (row.try_get("id")?, row.try_get("payload")?);
+    if standing != hint && !job.payload.is_null() {
+        let merged = merge_hints(json(&row, "payload")?, job.payload.clone());
+        set_payload(conn, &id, &merged).await?;
+    }
     sqlx::query("INSERT OR IGNORE INTO job_causes (job_id, kind, delivery_id, at) VALUES (?1, ?2, ?3, ?4)")
         .bind(&id)
         .bind(job.cause.kind.as_str())
@@ -61,6 +65,39 @@ pub(in super::super) async fn enqueue(
         .execute(conn)
         .await?;
     Ok(JobId::new(id))
+}
+
+/// Entries of a list in a hint; beyond it the oldest are dropped, and the worker has to look for itself anyway.
+const HINT_LIST: usize = 100;
+
+/// The newer hint wins, key by key; lists (the tags pushed to one image repository) are joined.
+fn merge_hints(older: Value, newer: Value) -> Value {
+    match (older, newer) {
+        (older, Value::Null) => older,
+        (Value::Object(mut merged), Value::Object(newer)) => {
+            for (key, value) in newer {
+                match (merged.get_mut(&key), value) {
+                    (Some(Value::Array(list)), Value::Array(more)) => {
+                        list.retain(|entry| !more.contains(entry));
+                        list.extend(more);
+                        list.drain(..list.len().saturating_sub(HINT_LIST));
+                    }
+                    (_, value) => drop(merged.insert(key, value)),
+                }
+            }
+            Value::Object(merged)
+        }
+        (_, newer) => newer,
+    }
+}
+
+async fn set_payload(conn: &mut SqliteConnection, job: &str, payload: &Value) -> sqlx::Result<()> {
+    sqlx::query("UPDATE jobs SET payload = ?2 WHERE id = ?1")
+        .bind(job)
+        .bind(super::text(payload)?)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 fn rank(priority: Priority) -> i64 {
@@ -266,8 +303,7 @@ async fn back_to_pending(
         .await?;
         return Ok(());
     };
-    // The successor does the work of both: it inherits the causes, the hint if it has none of its own, and runs
-    // no later than this one would have.
+    // The successor does the work of both: it inherits causes and hints, and runs no later than this one would have.
     sqlx::query(
         "INSERT OR IGNORE INTO job_causes (job_id, kind, delivery_id, at)
          SELECT ?2, kind, delivery_id, at FROM job_causes WHERE job_id = ?1",
@@ -276,18 +312,19 @@ async fn back_to_pending(
     .bind(&successor)
     .execute(&mut *conn)
     .await?;
-    sqlx::query(
-        "UPDATE jobs SET due_at = min(due_at, ?3),
-                         priority = max(priority, (SELECT priority FROM jobs WHERE id = ?1)),
-                         payload = CASE WHEN payload = 'null' THEN (SELECT payload FROM jobs WHERE id = ?1)
-                                   ELSE payload END
-         WHERE id = ?2",
+    let row = sqlx::query(
+        "UPDATE jobs SET due_at = min(due_at, ?3), priority = max(priority, (SELECT priority FROM jobs WHERE id = ?1))
+         WHERE id = ?2 RETURNING payload AS newer, (SELECT payload FROM jobs WHERE id = ?1) AS older",
     )
     .bind(job)
     .bind(&successor)
     .bind(due_at)
-    .execute(&mut *conn)
+    .fetch_one(&mut *conn)
     .await?;
+    let (older, newer): (Value, Value) = (json(&row, "older")?, json(&row, "newer")?);
+    if !older.is_null() {
+        set_payload(conn, &successor, &merge_hints(older, newer)).await?;
+    }
     end(conn, job, JobState::Superseded, error, Some(&successor), now).await
 }
 

@@ -56,6 +56,25 @@ async fn an_interval_never_takes_a_push_its_hint_or_its_time() {
 }
 
 #[tokio::test]
+async fn two_tags_pushed_at_once_are_both_in_the_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await;
+    let pushed = |tags: &[&str]| NewJob {
+        payload: json!({"images": tags}),
+        ..store.push(app(), &DeliveryId::generate(), "")
+    };
+    for tags in [&["1.0.0", "latest"][..], &["1.0.1", "latest"]] {
+        store.queue.enqueue(vec![pushed(tags)]).await.unwrap();
+    }
+    let job = store.claim_one().await;
+    assert_eq!(job.payload, json!({"images": ["1.0.0", "1.0.1", "latest"]}));
+    store.queue.enqueue(vec![pushed(&["1.0.2"])]).await.unwrap();
+    store.finish(&job, JobOutcome::Retry { after: seconds(9), error: "503".into() }).await;
+    let job = store.claim_one().await;
+    assert_eq!(job.payload, json!({"images": ["1.0.0", "1.0.1", "latest", "1.0.2"]}), "none is lost");
+}
+
+#[tokio::test]
 async fn pushes_go_before_timers_and_the_longest_due_goes_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await;

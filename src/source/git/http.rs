@@ -280,7 +280,15 @@ impl HttpRemote {
             Some(value) => request.header(header::AUTHORIZATION, value.clone()),
             None => request,
         };
-        request.send().await.map_err(|error| match error.is_connect() {
+        let again = request.try_clone();
+        let mut sent = request.send().await;
+        // a kept connection may be closed by the server just as it is used again; all these requests only read
+        if let (Err(error), Some(again)) = (&sent, again)
+            && !error.is_connect()
+        {
+            sent = again.send().await;
+        }
+        sent.map_err(|error| match error.is_connect() {
             true => GitErrorKind::Connect(causes(&error)),
             false => GitErrorKind::Connection(causes(&error)),
         })

@@ -166,7 +166,11 @@ impl View {
     }
 
     /// What lies in the directory at `path`, sorted by name as Go reads directories.
-    pub(crate) fn children(&self, directory: &Directory, path: &str) -> Result<BTreeMap<String, Node>, GitErrorKind> {
+    pub(crate) fn children(
+        &self,
+        directory: &Directory,
+        path: &str,
+    ) -> Result<BTreeMap<String, Node>, GitErrorKind> {
         let mut children = match directory {
             Directory::Tree { kept, id } => kept.with(|repository| {
                 let tree = repository.find_tree(*id).map_err(damaged)?;

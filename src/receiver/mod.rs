@@ -1,0 +1,49 @@
+//! The webhook receiver: proves that a delivery is authentic, records it with the jobs it causes, and answers.
+//!
+//! The answer never waits for anything but one insert: nothing is fetched, rendered or applied here, and no cluster is
+//! talked to. Nothing is parsed or written before the proof holds, and no 2xx is sent before the row is on disk.
+//! Adding a sender is a file in `provider/`.
+
+mod facts;
+mod json;
+mod limits;
+mod log;
+mod plan;
+mod proof;
+mod provider;
+mod replay;
+mod repository;
+mod request;
+mod routes;
+mod serve;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+pub use facts::{Change, FactKind, Facts};
+pub use limits::{Network, ParseNetworkError};
+pub use proof::Slot;
+pub use provider::Provider;
+pub use replay::Replay;
+pub use routes::{NotReady, hook_path};
+pub use serve::{Peer, ServeLimits, serve};
+pub use state::{Count, Outcome, ReceiverSettings, ReceiverState, Rejection};
+
+use crate::model::Timestamp;
+
+/// The routes of `--listen`: exactly the paths of the Receivers, and 404 for all else.
+pub fn router(state: ReceiverState) -> axum::Router {
+    axum::Router::new().fallback(request::handle).with_state(state)
+}
+
+/// The headers that a sender would put on a body: event, delivery id and proof, for `sluice hook send`.
+pub fn sign(
+    provider: Provider,
+    token: &[u8],
+    body: &[u8],
+    id: &str,
+    at: Timestamp,
+) -> Vec<(&'static str, String)> {
+    provider.sign(token, body, id, at)
+}

@@ -1,0 +1,259 @@
+//! Which objects a delivery wakes, with which hint, and why it wakes no others. Plain data in, plain data out.
+//!
+//! Flux wakes everything a Receiver lists. So does this, except for what the payload proves to be untouched: a
+//! GitRepository that follows another repository or another ref.
+
+use flux_api::{
+    FluxObject, GitRepository, GitTarget, ImageRepository, OCIRepository, ObjectSelector, Receiver,
+};
+use serde_json::{Value, json};
+
+use super::facts::{Change, FactKind, Facts};
+use super::provider::Provider;
+use super::repository::{RepositoryId, image_repository, short_name};
+use crate::model::{Kind, ObjectKey};
+use crate::objects::Objects;
+
+/// What a delivery leads to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    /// Objects to wake, each with its hint (null for none).
+    pub(super) wake: Vec<(ObjectKey, Value)>,
+    /// Why nothing, or not everything, is woken.
+    pub(super) note: Option<String>,
+}
+
+impl Plan {
+    fn nothing(note: impl Into<String>) -> Self {
+        Self { wake: Vec::new(), note: Some(note.into()) }
+    }
+}
+
+/// The objects a Receiver lists, and what is wrong with its list.
+pub(super) fn listed(
+    objects: &Objects,
+    receiver: &Receiver,
+    no_cross_namespace_refs: bool,
+) -> (Vec<std::sync::Arc<FluxObject>>, Vec<String>) {
+    let own = &receiver.metadata.namespace;
+    let mut found: Vec<std::sync::Arc<FluxObject>> = Vec::new();
+    let mut problems = Vec::new();
+    for selector in &receiver.spec.resources {
+        let namespace = selector.namespace(own);
+        let shown = format!("{}/{namespace}/{}", selector.kind, selector.name);
+        let Some(kind) = kind_of(selector) else {
+            problems.push(format!("`{shown}` is of no kind that is reconciled here"));
+            continue;
+        };
+        if no_cross_namespace_refs && namespace != own {
+            problems.push(format!("can't access '{shown}', cross-namespace references have been blocked"));
+            continue;
+        }
+        if selector.name == "*" && selector.match_labels.is_empty() {
+            problems.push(format!("`{shown}` has no `matchLabels`, which `*` needs"));
+            continue;
+        }
+        let before = found.len();
+        let selected = |object: &std::sync::Arc<FluxObject>| {
+            object.namespace() == namespace && selector.selects(object.name(), &object.metadata().labels)
+        };
+        if selector.name == "*" {
+            found.extend(objects.list(kind).into_iter().filter(selected));
+        } else {
+            found.extend(objects.get(&ObjectKey::new(kind, namespace, &selector.name)));
+        }
+        if found.len() == before {
+            problems.push(format!("`{shown}` selects nothing"));
+        }
+    }
+    if receiver.spec.resource_filter.is_some()
+        || receiver.spec.resources.iter().any(|one| one.filter.is_some())
+    {
+        problems.push("CEL filters are not evaluated: all that is listed counts".to_owned());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|object| seen.insert(key_of(object)));
+    (found, problems)
+}
+
+/// The kind, if its group (where one is given) is the kind's own and it is one that does something when woken.
+fn kind_of(selector: &ObjectSelector) -> Option<Kind> {
+    let kind = Kind::ALL.iter().copied().find(|kind| kind.as_str() == selector.kind)?;
+    let group_fits = selector.api_version.as_deref().is_none_or(|version| {
+        version.is_empty() || version.split_once('/').is_some_and(|(group, _)| group == kind.group())
+    });
+    let wakes = !matches!(kind, Kind::Receiver | Kind::Provider | Kind::Alert);
+    (group_fits && wakes).then_some(kind)
+}
+
+fn key_of(object: &FluxObject) -> ObjectKey {
+    ObjectKey::new(object.kind(), object.namespace(), object.name())
+}
+
+/// Decides. `event` is the sender's word, where a header gives one.
+pub(super) fn plan(
+    receiver: &Receiver,
+    provider: Provider,
+    event: Option<&str>,
+    facts: &Facts,
+    listed: &[std::sync::Arc<FluxObject>],
+    problems: Vec<String>,
+) -> Plan {
+    if receiver.spec.suspend {
+        return Plan::nothing("the receiver is suspended");
+    }
+    let events = &receiver.spec.events;
+    // A sender whose event stands in no header is not filtered, as in Flux.
+    let is_listed = event.is_some_and(|event| events.iter().any(|one| one.eq_ignore_ascii_case(event)));
+    if let Some(event) = event
+        && !events.is_empty()
+        && !is_listed
+    {
+        return Plan::nothing(format!("event `{}` is not in spec.events", super::log::clean(event)));
+    }
+    let mut plan = match facts.change.kind {
+        FactKind::Ping => return Plan::nothing("a ping"),
+        FactKind::Push | FactKind::Create | FactKind::Delete if provider.names_what_changed() => {
+            wake_touched(facts, listed)
+        }
+        FactKind::Other if !provider.other_events_wake() => {
+            return Plan::nothing("nothing was pushed or deleted");
+        }
+        _ => Plan { wake: listed.iter().map(|object| wake(object, facts)).collect(), note: None },
+    };
+    let notes: Vec<String> = plan.note.into_iter().chain(problems).collect();
+    plan.note = match (notes.is_empty(), plan.wake.is_empty()) {
+        (false, _) => Some(notes.join("; ")),
+        (true, true) => Some("the receiver lists no object".to_owned()),
+        (true, false) => None,
+    };
+    plan
+}
+
+/// Wakes what a push can have touched.
+fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
+    // Images, or a body that names neither repository nor ref: nothing can be ruled out.
+    let urls: Vec<RepositoryId> =
+        facts.repository_urls.iter().filter_map(|url| RepositoryId::parse(url)).collect();
+    let shorts: Vec<String> = facts.repository_urls.iter().filter_map(|url| short_name(url)).collect();
+    let changes: Vec<&Change> =
+        facts.all_changes().iter().filter(|change| change.git_ref.is_some()).collect();
+    if changes.is_empty() || (urls.is_empty() && shorts.is_empty()) {
+        return Plan { wake: listed.iter().map(|object| wake(object, facts)).collect(), note: None };
+    }
+    let repositories: Vec<(&GitRepository, Option<RepositoryId>)> = listed
+        .iter()
+        .filter_map(|object| object.get::<GitRepository>())
+        .map(|one| (one, RepositoryId::parse(&one.spec.url)))
+        .collect();
+    let same = |id: &Option<RepositoryId>| id.as_ref().is_some_and(|id| urls.contains(id));
+    // A forge is often reached by an inner name that its payloads do not know. If nobody follows the repository by
+    // the names it has there, owner and name decide.
+    let by_full_name = repositories.iter().any(|(_, id)| same(id));
+    let same_short = |id: &Option<RepositoryId>| {
+        id.as_ref().and_then(RepositoryId::short).is_some_and(|short| shorts.iter().any(|one| one == short))
+    };
+    let follows = |id: &Option<RepositoryId>| if by_full_name { same(id) } else { same_short(id) };
+
+    let mut plan = Plan::default();
+    let mut other_repository = 0_usize;
+    let mut other_ref = 0_usize;
+    for object in listed {
+        let Some(repository) = object.get::<GitRepository>() else {
+            plan.wake.push(wake(object, facts));
+            continue;
+        };
+        if !follows(&RepositoryId::parse(&repository.spec.url)) {
+            other_repository += 1;
+            continue;
+        }
+        // The last change of a delivery is the newest.
+        match changes.iter().rev().find(|change| concerns(repository.spec.target(), change)) {
+            Some(change) => plan.wake.push((key_of(object), push_hint(change, facts))),
+            None => other_ref += 1,
+        }
+    }
+    let followed = plan.wake.iter().any(|(key, _)| key.kind == Kind::GitRepository);
+    if !followed && other_ref > 0 {
+        plan.note = Some(format!("no source follows {} of {}", refs(&changes), repository_shown(facts)));
+    } else if !followed && other_repository > 0 {
+        plan.note = Some(format!("no source follows repository {}", repository_shown(facts)));
+    }
+    plan
+}
+
+fn refs(changes: &[&Change]) -> String {
+    let shown =
+        |change: &&Change| format!("`{}`", super::log::clean(change.git_ref.as_deref().unwrap_or_default()));
+    let mut shown: Vec<String> = changes.iter().take(3).map(shown).collect();
+    if changes.len() > 3 {
+        shown.push(format!("{} more", changes.len() - 3));
+    }
+    shown.join(", ")
+}
+
+fn repository_shown(facts: &Facts) -> String {
+    format!("`{}`", super::log::clean(facts.repository.as_deref().unwrap_or_default()))
+}
+
+/// Whether a change can move what a GitRepository follows.
+fn concerns(target: GitTarget<'_>, change: &Change) -> bool {
+    let Some(name) = change.git_ref.as_deref() else { return true };
+    match target {
+        // A commit is what it is; at most it has just arrived.
+        GitTarget::Commit { commit, .. } => change.commit.as_deref() == Some(commit),
+        GitTarget::Name(wanted) => name == wanted,
+        GitTarget::Semver(_) => name.starts_with("refs/tags/"),
+        GitTarget::Tag(tag) => name.strip_prefix("refs/tags/") == Some(tag),
+        GitTarget::Branch(branch) => name.strip_prefix("refs/heads/") == Some(branch),
+    }
+}
+
+fn push_hint(change: &Change, facts: &Facts) -> Value {
+    if change.kind == FactKind::Delete {
+        return Value::Null;
+    }
+    json!({ "push": { "ref": change.git_ref, "commit": change.commit, "url": facts.repository } })
+}
+
+/// An object with the hint that concerns it: the tags pushed to the image repository it watches, or a commit.
+fn wake(object: &FluxObject, facts: &Facts) -> (ObjectKey, Value) {
+    let key = key_of(object);
+    let watched = match object {
+        FluxObject::ImageRepository(one) => Some(image_of(one)),
+        FluxObject::OCIRepository(one) => Some(chart_of(one)),
+        FluxObject::GitRepository(one) => {
+            let pushed = facts.all_changes().iter().rev().find(|change| {
+                change.kind == FactKind::Push
+                    && change.git_ref.is_some()
+                    && concerns(one.spec.target(), change)
+            });
+            return (key, pushed.map_or(Value::Null, |change| push_hint(change, facts)));
+        }
+        _ => None,
+    };
+    let pushed = facts.repository.as_deref().and_then(image_repository);
+    let hint = match (watched.flatten(), pushed) {
+        (Some(watched), Some(pushed)) if watched == pushed => images(facts),
+        _ => Value::Null,
+    };
+    (key, hint)
+}
+
+fn image_of(repository: &ImageRepository) -> Option<String> {
+    image_repository(&repository.spec.image)
+}
+
+fn chart_of(repository: &OCIRepository) -> Option<String> {
+    image_repository(&repository.spec.url)
+}
+
+fn images(facts: &Facts) -> Value {
+    let pushed: Vec<Value> = facts
+        .all_changes()
+        .iter()
+        .filter(|change| change.kind == FactKind::Push && (change.tag.is_some() || change.digest.is_some()))
+        .map(|change| json!({ "repository": facts.repository, "tag": change.tag, "digest": change.digest }))
+        .collect();
+    if pushed.is_empty() { Value::Null } else { json!({ "images": pushed }) }
+}

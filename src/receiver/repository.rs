@@ -1,0 +1,199 @@
+//! When two URLs mean the same git repository, or two references the same image repository.
+//!
+//! A payload's URL is compared, never used: what is fetched is what the object says. No regular expression is ever
+//! built from it.
+
+use url::{Host, Url};
+
+/// A repository, whatever the scheme, user, case or `.git` it was written with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RepositoryId {
+    /// Host, and the port where it is not the scheme's own.
+    host: String,
+    /// In lower case, as all forges take it.
+    path: String,
+}
+
+impl RepositoryId {
+    /// Reads `https://…`, `ssh://…`, `git://…` and `git@host:path`. `None` for what names no repository on a host.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        // Longer than any forge allows; what follows is linear, but there is nothing to be found.
+        if text.len() > 4096 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return None;
+        }
+        if !text.contains("://") {
+            return Self::from_scp(text);
+        }
+        let url = Url::parse(text).ok()?;
+        let port = match (url.scheme(), url.port()) {
+            ("http" | "https", port) => port.filter(|port| !matches!(port, 80 | 443)),
+            ("ssh" | "git+ssh" | "ssh+git", port) => port.filter(|port| *port != 22),
+            ("git", port) => port.filter(|port| *port != 9418),
+            _ => return None,
+        };
+        let host = host(url.host_str()?)?;
+        let host = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        Some(Self { host, path: path(url.path())? })
+    }
+
+    /// `user@host:path`; a path that begins with a digit is still a path, as for ssh.
+    fn from_scp(text: &str) -> Option<Self> {
+        let (host_part, rest) = text.split_once(':')?;
+        let host_part = host_part.rsplit_once('@').map_or(host_part, |(_, host)| host);
+        if host_part.contains('/') {
+            return None;
+        }
+        Some(Self { host: host(host_part)?, path: path(rest)? })
+    }
+
+    /// The last two segments: what a repository is called wherever it is reached from.
+    pub(super) fn short(&self) -> Option<&str> {
+        last_two(&self.path)
+    }
+}
+
+/// Owner and name at the end of anything a payload calls a repository, `PROJECT/slug` included.
+pub(super) fn short_name(text: &str) -> Option<String> {
+    match RepositoryId::parse(text) {
+        Some(id) => id.short().map(str::to_owned),
+        None if text.contains(':') => None,
+        None => last_two(&path(text)?).map(str::to_owned),
+    }
+}
+
+fn last_two(path: &str) -> Option<&str> {
+    let name = path.rfind('/')?;
+    let owner = path[..name].rfind('/').map_or(0, |slash| slash + 1);
+    Some(&path[owner..])
+}
+
+/// In lower case, international names in ASCII form (so that look-alikes differ), without the root's dot.
+fn host(text: &str) -> Option<String> {
+    let parsed = Host::parse(text.strip_suffix('.').unwrap_or(text)).ok()?;
+    Some(parsed.to_string().to_ascii_lowercase())
+}
+
+fn path(text: &str) -> Option<String> {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8().ok()?;
+    let trimmed = decoded.trim_matches('/');
+    let trimmed = trimmed.strip_suffix(".git").unwrap_or(trimmed).trim_end_matches('/');
+    let sound = !trimmed.is_empty()
+        && trimmed.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+        && !trimmed.chars().any(char::is_control);
+    sound.then(|| trimmed.to_lowercase())
+}
+
+/// An image repository in its full form: `docker.io/library/nginx`. `None` for what cannot be one.
+pub(super) fn image_repository(text: &str) -> Option<String> {
+    let text = text.strip_prefix("oci://").unwrap_or(text);
+    let (name, ..) = super::facts::image(text.trim_end_matches('/'));
+    let name = name.to_ascii_lowercase();
+    if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return None;
+    }
+    let full = match name.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => name,
+        Some(_) => format!("docker.io/{name}"),
+        None => format!("docker.io/library/{name}"),
+    };
+    Some(match full.strip_prefix("index.docker.io/") {
+        Some(rest) => format!("docker.io/{rest}"),
+        None => full,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h22_all_ways_to_write_one_repository_are_the_same() {
+        let one = RepositoryId::parse("https://github.com/org/app").unwrap();
+        for same in [
+            "https://github.com/org/app.git",
+            "https://github.com/org/app/",
+            "https://github.com/org/app.git/",
+            "http://github.com/org/app",
+            "https://user:secret@github.com/org/app",
+            "https://GitHub.COM/Org/App.git",
+            "https://github.com./org/app",
+            "https://github.com:443/org/app",
+            "http://github.com:80/org/app",
+            "ssh://git@github.com/org/app.git",
+            "ssh://git@github.com:22/org/app.git",
+            "git@github.com:org/app.git",
+            "git@github.com:/org/app.git",
+            "github.com:org/app",
+            "git://github.com/org/app.git",
+            "https://github.com/org/%61pp",
+        ] {
+            assert_eq!(RepositoryId::parse(same).as_ref(), Some(&one), "{same}");
+        }
+    }
+
+    #[test]
+    fn h22_nothing_else_is_the_same() {
+        let one = RepositoryId::parse("https://github.com/org/app");
+        for other in [
+            "https://github.com/org/app2",
+            "https://github.com/org/app.git.git",
+            "https://github.com/org",
+            "https://github.com/evil/org/app",
+            "https://github.com.evil.example/org/app",
+            "https://evil.example/github.com/org/app",
+            "https://github.com@evil.example/org/app",
+            "https://g\u{456}thub.com/org/app",
+            "git@g\u{456}thub.com:org/app",
+            "https://github.com:8443/org/app",
+            "ssh://git@github.com:2222/org/app",
+            "https://github.com/org/../evil/app",
+            "https://github.com/evil/..%2forg/app",
+            "https://github.com/org/%2e%2e/org/app",
+            "https://github.com//org/app\0",
+            "ext::sh -c id",
+            "file:///github.com/org/app",
+            "-oProxyCommand=id:org/app",
+            "",
+            "github.com/org/app",
+        ] {
+            let parsed = RepositoryId::parse(other);
+            assert!(parsed.is_none() || parsed != one, "{other}");
+        }
+    }
+
+    #[test]
+    fn s13_a_hostile_url_costs_no_time() {
+        let started = std::time::Instant::now();
+        for _ in 0..100 {
+            assert!(RepositoryId::parse(&format!("https://h/{}$", "(a+)+".repeat(100_000))).is_none());
+        }
+        assert!(started.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn the_short_name_is_owner_and_name_wherever_it_is_hosted() {
+        for text in [
+            "https://git.example.com/org/app.git",
+            "http://gitea.gitea.svc:3000/Org/App",
+            "git@10.0.0.1:org/app.git",
+            "https://bitbucket.example.com/scm/org/app.git",
+            "ORG/app",
+        ] {
+            assert_eq!(short_name(text).as_deref(), Some("org/app"), "{text}");
+        }
+        assert_eq!(short_name("https://git.example.com/app.git"), None);
+    }
+
+    #[test]
+    fn image_repositories_are_compared_in_full() {
+        for (text, full) in [
+            ("nginx", "docker.io/library/nginx"),
+            ("nuclearwu/hello-kubernetes", "docker.io/nuclearwu/hello-kubernetes"),
+            ("index.docker.io/nuclearwu/hello-kubernetes:1.0", "docker.io/nuclearwu/hello-kubernetes"),
+            ("GHCR.io/Org/App@sha256:ab", "ghcr.io/org/app"),
+            ("oci://localhost:5000/charts/app", "localhost:5000/charts/app"),
+        ] {
+            assert_eq!(image_repository(text).as_deref(), Some(full), "{text}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What requests share: the routes, the limits, what was refused of late, and counts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use super::limits::{Budget, Failures, Network};
+use super::proof::Slot;
+use super::routes::{NotReady, Routes};
+use crate::model::{Clock, Kind, ObjectKey, Timestamp};
+use crate::objects::{Change, ChangeKind, ChangeTarget, Objects};
+use crate::queue::Queue;
+
+/// Refusals remembered per Receiver.
+const REMEMBERED: usize = 100;
+const BRIEF: &str = "the lock is held for one look or one insert, which cannot panic";
+
+/// Knobs of the receiver.
+#[derive(Clone, Debug)]
+pub struct ReceiverSettings {
+    /// Receivers may only wake objects of their own namespace.
+    pub no_cross_namespace_refs: bool,
+    /// Accept SHA-1 signatures, as Flux does.
+    pub accept_sha1: bool,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Larger bodies are 413.
+    pub body_limit: usize,
+    /// Memory for all bodies under way; beyond it 503.
+    pub memory: usize,
+    /// A body that takes longer is 408.
+    pub body_timeout: Duration,
+    /// So much of a body is stored.
+    pub stored_body: usize,
+}
+
+impl Default for ReceiverSettings {
+    fn default() -> Self {
+        Self {
+            no_cross_namespace_refs: false,
+            accept_sha1: true,
+            trusted_proxies: Vec::new(),
+            // GitHub's and GitLab's cap.
+            body_limit: 25 << 20,
+            memory: 64 << 20,
+            body_timeout: Duration::from_secs(30),
+            stored_body: 256 << 10,
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Stored, and jobs with it.
+    Accepted,
+    /// Stored; nothing to do.
+    Recorded,
+    /// Stored before.
+    Duplicate,
+    /// An unsigned test ping.
+    Ping,
+    /// The proof failed.
+    Refused,
+    /// Authentic, but not readable.
+    Malformed,
+    /// Too large, too slow, of the wrong type or method.
+    Unfit,
+    /// No memory or no store.
+    Unavailable,
+}
+
+impl Outcome {
+    /// The word for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Accepted => "accepted",
+            Outcome::Recorded => "recorded",
+            Outcome::Duplicate => "duplicate",
+            Outcome::Ping => "ping",
+            Outcome::Refused => "refused",
+            Outcome::Malformed => "malformed",
+            Outcome::Unfit => "unfit",
+            Outcome::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// A count for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The Receiver; `None` for paths that are nobody's.
+    pub receiver: Option<ObjectKey>,
+    /// What became of the request.
+    pub outcome: Outcome,
+    /// Which token matched, where one did: shows when the old one is no longer in use.
+    pub token: Option<Slot>,
+    /// How often.
+    pub count: u64,
+}
+
+/// A request that was refused although it knew the path. It is kept in memory only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// The event it claimed, with control characters escaped.
+    pub event: String,
+    /// The delivery id it claimed, likewise.
+    pub sender_id: String,
+    /// Why it was refused; the sender was not told.
+    pub reason: String,
+}
+
+/// What requests share. Cheap to clone.
+#[derive(Clone)]
+pub struct ReceiverState(Arc<Shared>);
+
+struct Shared {
+    objects: Objects,
+    queue: Queue,
+    clock: Clock,
+    settings: ReceiverSettings,
+    changes: Mutex<broadcast::Receiver<Change>>,
+    routes: RwLock<Arc<Routes>>,
+    budget: Budget,
+    failures: Mutex<Failures>,
+    rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
+    counts: Mutex<BTreeMap<(Option<ObjectKey>, Outcome, Option<Slot>), u64>>,
+}
+
+impl ReceiverState {
+    /// Reads the Receivers; changes are noticed from then on.
+    pub fn new(objects: Objects, queue: Queue, clock: Clock, settings: ReceiverSettings) -> Self {
+        // Subscribed first, so that no change falls between the two.
+        let changes = Mutex::new(objects.subscribe());
+        let routes = RwLock::new(Arc::new(Routes::read(&objects)));
+        let budget = Budget::new(settings.memory);
+        Self(Arc::new(Shared {
+            objects,
+            queue,
+            clock,
+            settings,
+            changes,
+            routes,
+            budget,
+            failures: Mutex::default(),
+            rejections: Mutex::default(),
+            counts: Mutex::default(),
+        }))
+    }
+
+    /// The paths of every Receiver, the current one first, or why it has none.
+    pub fn readiness(&self) -> BTreeMap<ObjectKey, Result<Vec<String>, NotReady>> {
+        self.routes().state.clone()
+    }
+
+    /// Where a Receiver's hook is, or Flux's reason and the text why there is none. The first path is that of `token`.
+    pub fn path_of(&self, receiver: &ObjectKey) -> Result<String, (&'static str, String)> {
+        match self.routes().state.get(receiver) {
+            Some(Ok(paths)) => Ok(paths.first().cloned().unwrap_or_default()),
+            Some(Err(problem)) => Err((problem.reason(), problem.to_string())),
+            None => Err(("ValidationFailed", format!("`{receiver}` is not known to the webhook listener"))),
+        }
+    }
+
+    /// The last refusals of a Receiver, oldest first.
+    pub fn rejections(&self, receiver: &ObjectKey) -> Vec<Rejection> {
+        self.lock(&self.0.rejections).get(receiver).into_iter().flatten().cloned().collect()
+    }
+
+    /// Counts since the start.
+    pub fn counts(&self) -> Vec<Count> {
+        self.lock(&self.0.counts)
+            .iter()
+            .map(|((receiver, outcome, token), count)| Count {
+                receiver: receiver.clone(),
+                outcome: *outcome,
+                token: *token,
+                count: *count,
+            })
+            .collect()
+    }
+
+    pub(super) fn objects(&self) -> &Objects {
+        &self.0.objects
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    pub(super) fn settings(&self) -> &ReceiverSettings {
+        &self.0.settings
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The routes as they are now: read again if a Receiver or a Secret has changed since the last request.
+    pub(super) fn routes(&self) -> Arc<Routes> {
+        if self.changed() {
+            let routes = Arc::new(Routes::read(&self.0.objects));
+            *self.0.routes.write().expect(BRIEF) = Arc::clone(&routes);
+            return routes;
+        }
+        Arc::clone(&self.0.routes.read().expect(BRIEF))
+    }
+
+    fn changed(&self) -> bool {
+        let mut changes = self.lock(&self.0.changes);
+        let mut changed = false;
+        loop {
+            match changes.try_recv() {
+                Ok(Change { target, what }) => {
+                    changed |= match target {
+                        ChangeTarget::Object(key) => {
+                            key.kind == Kind::Receiver && what != ChangeKind::StatusChanged
+                        }
+                        ChangeTarget::Secret(..) => true,
+                        ChangeTarget::ConfigMap(..) => false,
+                    }
+                }
+                Err(TryRecvError::Lagged(_)) => changed = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return changed,
+            }
+        }
+    }
+
+    pub(super) fn count(&self, receiver: Option<&ObjectKey>, outcome: Outcome, token: Option<Slot>) {
+        *self.lock(&self.0.counts).entry((receiver.cloned(), outcome, token)).or_default() += 1;
+    }
+
+    /// Notes a failed proof; false if there are too many to write each down.
+    pub(super) fn failed(&self, receiver: &ObjectKey, address: Option<IpAddr>) -> bool {
+        let now = self.now();
+        self.lock(&self.0.failures).note(receiver, address, now)
+    }
+
+    pub(super) fn remember(&self, receiver: &ObjectKey, rejection: Rejection) {
+        let mut rejections = self.lock(&self.0.rejections);
+        let last = rejections.entry(receiver.clone()).or_default();
+        if last.len() == REMEMBERED {
+            last.pop_front();
+        }
+        last.push_back(rejection);
+    }
+
+    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+        mutex.lock().expect(BRIEF)
+    }
+}

@@ -1,0 +1,125 @@
+//! The whole path in one process: a git repository, the real agent, simulated member clusters, a chat.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::Value;
+use sluice::model::{Kind, ObjectKey};
+use support::Pipeline;
+
+fn release(member: u8) -> ObjectKey {
+    ObjectKey::new(Kind::HelmRelease, "gitops-project", format!("member{member}-app"))
+}
+
+fn name(member: u8) -> String {
+    format!("hello-kubernetes-app-member{member}-app")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_chart_reaches_two_members_each_with_its_values() {
+    let pipeline = Pipeline::start().await;
+    for member in [1, 2] {
+        pipeline.ready(&release(member)).await;
+        let cluster = pipeline.member(member);
+        let deployment = cluster.get("apps/v1", "deployments", Some("app"), &name(member)).unwrap();
+        assert_eq!(deployment["spec"]["replicas"], 1);
+        let message = &deployment["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"];
+        assert_eq!(message, &Value::from(format!("member{member}")));
+        let service = cluster.get("v1", "services", Some("app"), &name(member)).unwrap();
+        assert_eq!(service["spec"]["type"], "ClusterIP");
+        let other = 3 - member;
+        assert!(pipeline.member(other).get("v1", "services", Some("app"), &name(member)).is_none());
+        // The namespaces were made, and Helm's record lies in the storage namespace of the member.
+        assert!(cluster.get("v1", "namespaces", None, "app").is_some());
+        let secret = format!("sh.helm.release.v1.app-member{member}-app.v1");
+        let record = cluster.get("v1", "secrets", Some("gitops-project"), &secret).unwrap();
+        assert_eq!(record["metadata"]["labels"]["status"], "deployed");
+        let status = pipeline.status(&release(member));
+        let revision = status["history"][0]["chartVersion"].as_str().unwrap();
+        assert!(revision.starts_with("1.0.0+") && revision.ends_with(".1"), "{revision}");
+    }
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_changes_every_member_and_a_members_own_values_only_that_member() {
+    let pipeline = Pipeline::start().await;
+    for member in [1, 2] {
+        pipeline.ready(&release(member)).await;
+    }
+    pipeline
+        .push("service:\n  type: ClusterIP", "service:\n  type: NodePort", "helm-chart/values.yaml")
+        .await;
+    for member in [1, 2] {
+        pipeline
+            .member(member)
+            .until(|cluster| {
+                cluster
+                    .get("v1", "services", Some("app"), &name(member))
+                    .is_some_and(|service| service["spec"]["type"] == "NodePort")
+            })
+            .await;
+    }
+    let before =
+        pipeline.member(2).get("apps/v1", "deployments", Some("app"), &name(2)).unwrap()["spec"].clone();
+    pipeline.push("replicaCount: 1", "replicaCount: 2", "helm-chart/member1-values.yaml").await;
+    pipeline
+        .member(1)
+        .until(|cluster| {
+            cluster
+                .get("apps/v1", "deployments", Some("app"), &name(1))
+                .is_some_and(|deployment| deployment["spec"]["replicas"] == 2)
+        })
+        .await;
+    pipeline.version(&release(2), 3).await;
+    let after =
+        pipeline.member(2).get("apps/v1", "deployments", Some("app"), &name(2)).unwrap()["spec"].clone();
+    assert_eq!(before, after);
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_member_delays_nobody_and_is_caught_up_at_the_newest_revision() {
+    let pipeline = Pipeline::start().await;
+    for member in [1, 2] {
+        pipeline.ready(&release(member)).await;
+    }
+    pipeline.member(2).set_fault(Some(kube_sim::Fault::Answer { code: 503, retry_after: None }));
+    pipeline
+        .push("service:\n  type: ClusterIP", "service:\n  type: NodePort", "helm-chart/values.yaml")
+        .await;
+    pipeline.version(&release(1), 2).await;
+    pipeline.until(&release(2), |status| ready_status(status) == Some("False")).await;
+    pipeline.push("replicaCount: 1", "replicaCount: 3", "helm-chart/member2-values.yaml").await;
+    pipeline.version(&release(1), 3).await;
+    pipeline.member(2).set_fault(None);
+    pipeline
+        .member(2)
+        .until(|cluster| {
+            cluster
+                .get("apps/v1", "deployments", Some("app"), &name(2))
+                .is_some_and(|deployment| deployment["spec"]["replicas"] == 3)
+        })
+        .await;
+    pipeline.until(&release(2), |status| ready_status(status) == Some("True")).await;
+    pipeline.stop().await;
+}
+
+fn ready_status(status: &Value) -> Option<&str> {
+    status["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")?["status"].as_str()
+}
+
+/// `sluice demo --tour`, with the real git as the client: steps 4, 5, 11 and 12 of the scenario.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demonstrations_tour_plays_to_its_end() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let dir = tempfile::TempDir::new().unwrap();
+    let options = sluice::demo::tour::DemoOptions {
+        tour: true,
+        dir: Some(dir.path().to_owned()),
+        ..sluice::demo::tour::DemoOptions::default()
+    };
+    let played = sluice::demo::tour::run(options, async |_, _| Ok(()));
+    support::patiently("the tour", played).await.unwrap();
+}

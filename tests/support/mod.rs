@@ -1,0 +1,145 @@
+//! The world the whole-path tests run in.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::future::Future;
+use std::time::Duration;
+
+use kube_sim::{ClusterHandle, Simulator};
+use serde_json::Value;
+use sluice::app::{Agent, AgentOptions};
+use sluice::demo::git_server::GitServer;
+use sluice::demo::repository::{Change, DemoRepository};
+use sluice::demo::world::{CHART, World};
+use sluice::model::{Kind, ObjectKey};
+use sluice::objects::Objects;
+use sluice::queue::Queue;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for anything before it says what it waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Fails the test when `work` takes longer than anything here should.
+pub async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
+    }
+}
+
+/// A running agent between a repository and two simulated members.
+pub struct Pipeline {
+    pub dir: TempDir,
+    pub repository: DemoRepository,
+    pub objects: Objects,
+    pub queue: Queue,
+    members: [ClusterHandle; 2],
+    stop: CancellationToken,
+    agent: tokio::task::JoinHandle<anyhow::Result<()>>,
+    servers: tokio::task::JoinSet<()>,
+}
+
+impl Pipeline {
+    pub async fn start() -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let dir = TempDir::new().unwrap();
+        let stop = CancellationToken::new();
+        let mut servers = tokio::task::JoinSet::new();
+        let simulator = Simulator::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let members = [simulator.add_cluster("member1"), simulator.add_cluster("member2")];
+        servers.spawn(simulator.run(stop.clone()));
+
+        let repository =
+            DemoRepository::create(dir.path().join("git/hello-kubernetes.git"), "master").unwrap();
+        let changes: Vec<Change<'_>> =
+            CHART.iter().map(|(path, text)| Change::Write(path, text.as_bytes())).collect();
+        repository.commit("master", &changes, "Say hello").unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let git_url = format!("http://{}/hello-kubernetes.git", listener.local_addr().unwrap());
+        let router = GitServer::new(dir.path().join("git")).router();
+        servers.spawn(async move { axum::serve(listener, router).await.unwrap() });
+
+        World {
+            git_url,
+            kubeconfigs: [members[0].kubeconfig(), members[1].kubeconfig()],
+            hook_token: "test-token".into(),
+            chat_url: None,
+        }
+        .write_manifests(&dir.path().join("manifests"))
+        .unwrap();
+        let options = AgentOptions::new(dir.path().join("manifests"), dir.path().join("state"));
+        let agent = Agent::start(options).await.unwrap();
+        let (objects, queue) = (agent.objects.clone(), agent.queue.clone());
+        let agent = tokio::spawn(agent.run(stop.clone().cancelled_owned()));
+        Self { dir, repository, objects, queue, members, stop, agent, servers }
+    }
+
+    pub fn member(&self, number: u8) -> &ClusterHandle {
+        &self.members[usize::from(number - 1)]
+    }
+
+    /// Ends the agent; a task that failed fails the test.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        patiently("the agent to stop", self.agent).await.unwrap().unwrap();
+        self.servers.shutdown().await;
+    }
+
+    pub fn status(&self, key: &ObjectKey) -> Value {
+        self.objects.get(key).map(|object| object.status_json()).unwrap_or_default()
+    }
+
+    /// Waits until an object's status fits, looking again at every change.
+    pub async fn until(&self, key: &ObjectKey, fits: impl Fn(&Value) -> bool) {
+        let mut changes = self.objects.subscribe();
+        let wait = async {
+            while !fits(&self.status(key)) {
+                changes.recv().await.ok();
+            }
+        };
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            panic!(
+                "`{key}` did not get there: {}\nproblems: {:?}",
+                self.status(key),
+                self.objects.problems()
+            );
+        }
+    }
+
+    pub async fn ready(&self, key: &ObjectKey) {
+        self.until(key, |status| {
+            status["conditions"].as_array().is_some_and(|conditions| {
+                conditions
+                    .iter()
+                    .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+            })
+        })
+        .await;
+    }
+
+    /// Waits until a release's newest revision is `version` and deployed.
+    pub async fn version(&self, key: &ObjectKey, version: i64) {
+        self.until(key, |status| {
+            status["history"][0]["version"] == version && status["history"][0]["status"] == "deployed"
+        })
+        .await;
+    }
+
+    /// Commits an edit and asks for the source to be looked at, as somebody without a webhook would.
+    pub async fn push(&self, from: &str, to: &str, path: &str) {
+        let repository = self.repository.clone();
+        let (from, to, path) = (from.to_owned(), to.to_owned(), path.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let text = repository.read("master", &path).unwrap().unwrap();
+            assert!(text.contains(&from), "`{from}` is not in {path}: {text}");
+            let text = text.replace(&from, &to);
+            repository.commit("master", &[Change::Write(&path, text.as_bytes())], "Change it").unwrap();
+        })
+        .await
+        .unwrap();
+        let source = ObjectKey::new(Kind::GitRepository, "gitops-project", "git-repo");
+        let asked = [("reconcile.fluxcd.io/requestedAt".to_owned(), uuid::Uuid::new_v4().to_string())];
+        self.objects.annotate(&source, asked.into()).await.unwrap();
+    }
+}
