@@ -129,8 +129,8 @@ pub enum ConfigError {
 
 impl Settings {
     /// The settings of `sluice serve`.
-    pub fn load(flags: &AgentFlags, environment: &dyn Environment) -> Result<Self, ConfigError> {
-        let raw = Raw::merge(&flags.0, environment)?;
+    pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, ConfigError> {
+        let raw = Raw::merge(flags, environment)?;
         let settings = Self {
             listen: raw.required("listen", address)?,
             api_listen: raw.parsed("api-listen", address_or_off)?.flatten(),
@@ -178,7 +178,7 @@ impl Settings {
     pub fn with_state(state: &Path) -> Result<Self, ConfigError> {
         let mut flags = Flags::default();
         flags.set("state", state.display().to_string());
-        Self::load(&AgentFlags(flags), &std::collections::BTreeMap::<&str, &str>::new())
+        Self::load(&flags, &std::collections::BTreeMap::<&str, &str>::new())
     }
 
     /// Where the API's socket is.

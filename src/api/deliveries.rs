@@ -42,7 +42,7 @@ pub(super) async fn list(
     let limit = query.limit.unwrap_or(LINES).min(MOST_LINES);
     if query.rejected {
         let mut rejected = (state.callbacks.rejected)();
-        rejected.retain(|it| receiver.is_none() || it.receiver == receiver);
+        rejected.retain(|it| receiver.as_ref().is_none_or(|receiver| it.receiver == *receiver));
         rejected.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         return to_json(rejected);
     }

@@ -68,7 +68,8 @@ pub type Call<Q, A> = Arc<dyn Fn(Q) -> BoxFuture<'static, Result<A, ApiError>> +
 #[derive(Clone)]
 pub struct Callbacks {
     /// What a revision would change, per cluster, without applying it.
-    pub diff: Call<DiffRequest, DiffReport>,
+    /// None in a build that cannot tell.
+    pub diff: Option<Call<DiffRequest, DiffReport>>,
     /// Handles a stored delivery once more.
     pub replay: Call<DeliveryId, Replayed>,
     /// Whether every member cluster that objects name can be reached.

@@ -201,7 +201,13 @@ pub(super) async fn diff(State(state): State<ApiState>, body: Bytes) -> Result<J
             )));
         }
     }
-    (state.callbacks.diff)(request).await.map(Json)
+    let Some(diff) = &state.callbacks.diff else {
+        return Err(ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this agent cannot tell what would change\nhint: `sluice template` renders a chart without a cluster",
+        ));
+    };
+    diff(request).await.map(Json)
 }
 
 pub(super) async fn clusters(State(state): State<ApiState>) -> Result<Json<Vec<ClusterReach>>, ApiError> {

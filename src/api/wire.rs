@@ -113,11 +113,13 @@ pub struct DeliveryLine {
 pub struct Rejection {
     /// When.
     pub at: Timestamp,
-    /// The Receiver, if the path named one.
+    /// The Receiver whose path it knew.
+    pub receiver: ObjectKey,
+    /// The event it claimed, with control characters escaped.
+    pub event: String,
+    /// The delivery id it claimed, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receiver: Option<ObjectKey>,
-    /// The answer's HTTP status.
-    pub status: u16,
+    pub sender_id: Option<String>,
     /// Why; the sender was not told.
     pub reason: String,
     /// Where it came from.

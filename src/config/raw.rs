@@ -45,7 +45,16 @@ impl Flags {
         let values = rows(scope)
             .filter_map(|row| matches.get_one::<String>(row.name).map(|value| (row.name, value.clone())))
             .collect();
-        Self { values, config: matches.get_one::<PathBuf>("config").cloned() }
+        let config =
+            if scope == Scope::Client { matches.get_one::<PathBuf>("config").cloned() } else { None };
+        Self { values, config }
+    }
+
+    /// Both together; what `self` says wins.
+    pub fn over(&self, other: &Flags) -> Flags {
+        let mut values = other.values.clone();
+        values.extend(self.values.iter().map(|(name, value)| (*name, value.clone())));
+        Flags { values, config: self.config.clone().or_else(|| other.config.clone()) }
     }
 
     /// Sets one as if it had been given.
@@ -54,8 +63,9 @@ impl Flags {
     }
 }
 
+/// The rows whose flags stand with a command: those of clients stand with every command, so what both ask for does too.
 fn rows(scope: Scope) -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().filter(move |row| row.scope == scope || row.scope == Scope::Both)
+    TABLE.iter().filter(move |row| row.scope == scope || (scope == Scope::Client && row.scope == Scope::Both))
 }
 
 fn augment(mut command: Command, scope: Scope) -> Command {
@@ -78,17 +88,22 @@ fn augment(mut command: Command, scope: Scope) -> Command {
             arg = arg.short('n');
         }
         if scope == Scope::Client {
-            arg = arg.help_heading("Connection");
+            arg = arg.help_heading("Connection").global(true);
         }
         command = command.arg(arg);
     }
-    let config = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .help("A TOML file with any of the settings [env: SLUICE_CONFIG]")
-        .help_heading(if scope == Scope::Client { "Connection" } else { "Settings" })
-        .value_parser(clap::value_parser!(PathBuf));
-    command.arg(config)
+    if scope != Scope::Client {
+        return command;
+    }
+    command.arg(
+        Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .help("A TOML file with any of the settings [env: SLUICE_CONFIG]")
+            .help_heading("Connection")
+            .global(true)
+            .value_parser(clap::value_parser!(PathBuf)),
+    )
 }
 
 macro_rules! flags {
@@ -121,11 +136,11 @@ macro_rules! flags {
 }
 
 flags! {
-    /// The flags of `sluice serve`.
+    /// The flags of `sluice serve` alone.
     AgentFlags, Scope::Agent
 }
 flags! {
-    /// The flags of every command that talks to a running agent.
+    /// The flags that every command takes.
     ClientFlags, Scope::Client
 }
 

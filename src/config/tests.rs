@@ -11,7 +11,7 @@ fn load(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Result<
     }
     let mut environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
     environment.entry("HOME").or_insert("/home/ada");
-    Settings::load(&AgentFlags(given), &environment)
+    Settings::load(&given, &environment)
 }
 
 fn refusal(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> String {
@@ -65,7 +65,7 @@ fn state_goes_where_the_machine_keeps_state() {
         "/var/lib/sluice"
     );
     assert_eq!(state(&[("XDG_STATE_HOME", "/x"), ("SLUICE_STATE", "/mine")]), "/mine");
-    let homeless = Settings::load(&AgentFlags::default(), &BTreeMap::<&str, &str>::new());
+    let homeless = Settings::load(&Flags::default(), &BTreeMap::<&str, &str>::new());
     assert!(homeless.unwrap_err().to_string().contains("hint: give one with `--state DIR`"));
 }
 
