@@ -334,8 +334,9 @@ impl KindCache {
             let answer = member.call(&call).await?;
             answer.json::<KubeVersion>().map_err(|reason| member.error("read the version", reason))
         };
+        // One after another over one connection: three at once would be three TLS handshakes per member.
         let (version, core, groups) =
-            tokio::try_join!(version, get("/api", core_tag), get("/apis", groups_tag))?;
+            (version.await?, get("/api", core_tag).await?, get("/apis", groups_tag).await?);
         let kube_version = match &before {
             Some(known) if *known.capabilities.kube_version == version => {
                 known.capabilities.kube_version.clone()

@@ -16,6 +16,8 @@ mod delete;
 mod diff;
 mod discovery;
 mod error;
+mod expiry;
+mod explain;
 mod gate;
 mod inventory;
 mod kstatus;
