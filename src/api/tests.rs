@@ -143,7 +143,10 @@ async fn a_request_is_annotated_and_its_sources_first() {
     assert_eq!(source["metadata"]["annotations"]["reconcile.fluxcd.io/forceAt"], Value::Null);
     let bad = world.post("/objects/GitRepository/apps/app/reconcile", json!({"force": true})).await;
     assert_eq!(bad.0, StatusCode::BAD_REQUEST);
-    assert_eq!(world.post("/objects/hr/apps/web/reconcile", json!({"fast": 1})).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        world.post("/objects/hr/apps/web/reconcile", json!({"fast": 1})).await.0,
+        StatusCode::BAD_REQUEST
+    );
 }
 
 #[tokio::test]
@@ -163,9 +166,7 @@ async fn a_wait_ends_when_the_last_cluster_has_the_commit() {
     let world = world(None).await;
     let commit = "8b1a9953c4611296a827abf8c47804d7e6a5b2f0";
     let path = format!("/wait?kind=GitRepository&namespace=apps&name=app&revision={commit}&timeout=20");
-    let artifact = |commit: &str| {
-        json!({"artifact": {"path": "p", "url": "u", "revision": format!("master@sha1:{commit}"), "digest": "sha256:0"}})
-    };
+    let artifact = |commit: &str| json!({"artifact": {"path": "p", "url": "u", "revision": format!("master@sha1:{commit}"), "digest": "sha256:0"}});
     let now = format!("{path}&timeout=0").replace("&timeout=20", "");
     assert_eq!(world.get(&now).await.1["done"], false);
     let waiting = world.get(&path);

@@ -65,7 +65,13 @@ pub(super) fn render(story: &StoryView, terminal: Terminal) -> String {
     for job in &story.jobs {
         text.push('\n');
         job_line(&mut text, job, begin, terminal);
-        step_lines(&mut text, by_job.get(job.id.as_str()).map_or(&[], Vec::as_slice), terminal);
+        let steps = by_job.get(job.id.as_str()).map_or(&[][..], Vec::as_slice);
+        step_lines(&mut text, steps, terminal);
+        // A failed step says it better; what failed between two steps is said here.
+        let said = steps.last().is_some_and(|step| step.outcome == "failed");
+        if let Some(error) = job.last_error.as_deref().filter(|error| !said && !error.is_empty()) {
+            line(&mut text, "    ", terminal.sign(Mark::Failed), &[error]);
+        }
     }
     if story.jobs.is_empty() && !story.deliveries.is_empty() {
         text.push_str("\nno job came of it\n");
@@ -172,7 +178,11 @@ fn job_line(text: &mut String, job: &JobLine, begin: Option<Timestamp>, terminal
         (None, "dead") => "set aside: it took the worker down too often".to_owned(),
         (None, _) => String::new(),
     };
-    let attempts = if job.attempts > 0 { format!("{} failed attempts", job.attempts) } else { String::new() };
+    let attempts = match job.attempts {
+        0 => String::new(),
+        1 => "failed once".to_owned(),
+        many => format!("failed {many} times"),
+    };
     line(
         text,
         "",
@@ -186,9 +196,6 @@ fn job_line(text: &mut String, job: &JobLine, begin: Option<Timestamp>, terminal
             &end,
         ],
     );
-    if let Some(error) = job.last_error.as_deref().filter(|error| !error.is_empty()) {
-        line(text, "    ", terminal.sign(Mark::Failed), &[error]);
-    }
 }
 
 fn step_lines(text: &mut String, steps: &[&StepLine], terminal: Terminal) {

@@ -109,7 +109,29 @@ fn the_chain_of_a_push() {
             suspended: false,
         }],
     };
-    insta::assert_snapshot!(render(&story, TERMINAL), @"");
+    insta::assert_snapshot!(render(&story, TERMINAL), @r"
+    delivery 0192f0c1-1111-7000-8000-000000000001: push from github to Receiver/gitops-project/push
+      received 2026-11-24T10:00:00.000Z, on disk 3ms later
+      ref refs/heads/master, commit 8b1a9953
+
+    ✔ +8ms      GitRepository/gitops-project/git-repo  (delivery)  took 412ms
+        ✔ fetch   380ms  fetched master@sha1:8b1a9953
+
+    ✔ +430ms    HelmRelease/gitops-project/member1-app  (dependency)  took 1.2s
+        ✔ render   member1    35ms
+        ✔ upgrade  member1   640ms
+
+    ◎ +450ms    HelmRelease/gitops-project/member2-app  (dependency)  pending  failed once
+        ✗ upgrade  member2   30.0s  connection refused
+
+    messages
+      ✔ Provider/gitops-project/slack  sent after 100ms  UpgradeSucceeded: Helm upgrade succeeded
+
+    now
+      ✗ HelmRelease/gitops-project/member2-app  1.0.0+000000000000  connection refused
+
+    ✔ from push to applied: 1.1s (member1 1.1s)
+    ");
 }
 
 #[test]
@@ -125,5 +147,16 @@ fn why_nothing_happened() {
         }],
         ..StoryView::default()
     };
-    insta::assert_snapshot!(render(&story, Terminal { unicode: false, color: false }), @"");
+    insta::assert_snapshot!(render(&story, Terminal { unicode: false, color: false }), @r"
+    delivery 0192f0c1-1111-7000-8000-000000000001: push from github to Receiver/gitops-project/push
+      received 2026-11-24T10:00:00.000Z, on disk 3ms later
+      ref refs/heads/master, commit 8b1a9953
+      - branch `feature` is watched by no source
+        forged
+
+    no job came of it
+
+    now
+      - GitRepository/gitops-project/git-repo  suspended: nothing is done for it  m
+    ");
 }

@@ -5,9 +5,7 @@ use super::*;
 const COMMIT: &str = "8b1a9953c4611296a827abf8c47804d7e6a5b2f0";
 
 fn items() -> Vec<Value> {
-    let ready = |status: &str, message: &str| {
-        json!([{"type": "Ready", "status": status, "message": message, "lastTransitionTime": "2026-11-24T10:00:00Z"}])
-    };
+    let ready = |status: &str, message: &str| json!([{"type": "Ready", "status": status, "message": message, "lastTransitionTime": "2026-11-24T10:00:00Z"}]);
     let revision = format!("master@sha1:{COMMIT}");
     vec![
         json!({
@@ -77,7 +75,35 @@ fn helmreleases() {
 
 #[test]
 fn all_of_everything() {
-    insta::assert_snapshot!(show("all", Columns { namespace: true, kind: true, ..Columns::default() }), @"");
+    insta::assert_snapshot!(show("all", Columns { namespace: true, kind: true, ..Columns::default() }), @r"
+    NAMESPACE     |NAME                  |REVISION            |SUSPENDED|READY|MESSAGE
+    gitops-project|gitrepository/git-repo|master@sha1:8b1a9953|False    |True |stored artifact for revision 'master@sha1:8b1a9953'
+
+    NAMESPACE     |NAME                                |REVISION          |SUSPENDED|READY|MESSAGE
+    gitops-project|helmchart/gitops-project-member1-app|1.0.0+8b1a9953c461|False    |True |packaged 'hello-kubernetes' chart with version '1.0.0+8b1a9953c461'
+
+    NAMESPACE     |NAME               |LAST SCAN           |SUSPENDED|READY|MESSAGE
+    gitops-project|imagerepository/app|2026-11-24T10:00:00Z|False    |True |successful scan: found 1 tags with checksum 1
+
+    NAMESPACE     |NAME           |IMAGE                     |TAG  |READY|MESSAGE
+    gitops-project|imagepolicy/app|nuclearwu/hello-kubernetes|1.0.0|True |Latest image tag
+
+    NAMESPACE     |NAME                   |REVISION            |SUSPENDED|READY|MESSAGE
+    gitops-project|helmrelease/member1-app|1.0.0+8b1a9953c461.2|False    |True |Helm upgrade succeeded for release app/app-member1-app.v2 with chart hello-kubernetes@1.0.0+8b1a9953c461.2
+    gitops-project|helmrelease/member2-app|1.0.0+8b1a9953c461.2|True     |False|connection refused
+
+    NAMESPACE     |NAME             |REVISION|SUSPENDED|READY|MESSAGE
+    gitops-project|kustomization/new|        |False    |False|waiting to be reconciled
+
+    NAMESPACE     |NAME         |SUSPENDED|READY|MESSAGE
+    gitops-project|receiver/push|False    |True |Receiver initialized for path: /hook/x
+
+    NAMESPACE     |NAME          |READY|MESSAGE
+    gitops-project|provider/slack|True |Provider is Ready
+
+    NAMESPACE|NAME       |SUSPENDED|READY|MESSAGE
+    other    |alert/alert|True     |True |Alert is Ready
+    ");
 }
 
 #[test]

@@ -94,7 +94,13 @@ pub(super) const TABLE: &[Row] = &[
     row("namespace", Client, Text("NS"), "", "The namespace meant; without it the only one that has objects"),
     row("log-level", Agent, Text("LEVEL"), "info", "trace, debug, info, warn, error, or a filter per module"),
     row("log-format", Agent, Text("FORMAT"), "text", "text, or json in the shape of Flux's controllers"),
-    row("concurrent", Agent, Text("N"), "16", "How many objects are reconciled at once"),
+    row(
+        "concurrent",
+        Agent,
+        Text("N"),
+        "256",
+        "How many objects are reconciled at once; most of that time is waiting",
+    ),
     row("kube-in-flight", Agent, Text("N"), "16", "How many requests one member cluster gets at once"),
     row(
         "no-cross-namespace-refs",
