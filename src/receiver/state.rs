@@ -132,8 +132,11 @@ struct Shared {
     budget: Budget,
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
-    counts: Mutex<BTreeMap<(Option<ObjectKey>, Outcome, Option<Slot>), u64>>,
+    counts: Mutex<BTreeMap<Counted, u64>>,
 }
+
+/// What requests are counted by: the Receiver, what became of them, which token matched.
+type Counted = (Option<ObjectKey>, Outcome, Option<Slot>);
 
 impl ReceiverState {
     /// Reads the Receivers; changes are noticed from then on.
