@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use serde_json::Value;
 use sluice::model::{Kind, ObjectKey};
 use support::Pipeline;
@@ -112,7 +110,16 @@ fn ready_status(status: &Value) -> Option<&str> {
     status["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")?["status"].as_str()
 }
 
-#[test]
-fn waits_are_bounded() {
-    assert!(support::PATIENCE >= Duration::from_secs(30));
+/// `sluice demo --tour`, with the real git as the client: steps 4, 5, 11 and 12 of the scenario.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demonstrations_tour_plays_to_its_end() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let dir = tempfile::TempDir::new().unwrap();
+    let options = sluice::demo::tour::DemoOptions {
+        tour: true,
+        dir: Some(dir.path().to_owned()),
+        ..sluice::demo::tour::DemoOptions::default()
+    };
+    let played = sluice::demo::tour::run(options, async |_, _| Ok(()));
+    support::patiently("the tour", played).await.unwrap();
 }

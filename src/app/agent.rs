@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -13,11 +14,13 @@ use crate::model::Clock;
 use crate::notify;
 use crate::objects::Objects;
 use crate::queue::{Queue, QueueSettings};
+use crate::receiver::{self, ReceiverSettings, ReceiverState, ServeLimits};
 use crate::reconcile::{
     Reconciler, ReconcilerParts, ReconcilerSettings, follow_changes, send_messages, work,
 };
 use crate::render::pool::RenderPool;
 use crate::source::{SourceLimits, Sources};
+use crate::telemetry::Metrics;
 
 /// Everything the agent is started with; the listeners are opened by the caller.
 pub struct AgentOptions {
@@ -37,6 +40,12 @@ pub struct AgentOptions {
     pub reconciler: ReconcilerSettings,
     /// Where messages may go.
     pub notify: notify::Policy,
+    /// Knobs of the webhook receiver.
+    pub receiver: ReceiverSettings,
+    /// Where webhooks arrive, opened by the caller; without it none do.
+    pub hooks: Option<TcpListener>,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
 }
@@ -53,6 +62,9 @@ impl AgentOptions {
             sources: SourceLimits::default(),
             reconciler: ReconcilerSettings::default(),
             notify: notify::Policy::default(),
+            receiver: ReceiverSettings::default(),
+            hooks: None,
+            metrics: Metrics::new(),
             clock: Clock::system(),
         }
     }
@@ -70,6 +82,10 @@ pub struct Agent {
     pub sources: Sources,
     /// The stories of each kind.
     pub reconciler: Reconciler,
+    /// The inbox's door.
+    pub receiver: ReceiverState,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     store: tokio::task::JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
@@ -90,6 +106,9 @@ impl Agent {
             sources,
             reconciler,
             notify,
+            receiver,
+            hooks,
+            metrics,
             clock,
         } = options;
         let (queue, writer) = Queue::open(&state, queue, clock.clone()).await?;
@@ -101,13 +120,17 @@ impl Agent {
             .with_context(|| format!("failed to open the git store below `{}`", state.display()))?;
         let clusters = Clusters::new(clusters, clock.clone());
         let pool = RenderPool::new().context("failed to start the render threads")?;
+        let receiver = ReceiverState::new(objects.clone(), queue.clone(), clock.clone(), receiver);
+        let readiness = receiver.clone();
         let reconciler = Reconciler::new(ReconcilerParts {
+            hook_paths: Box::new(move |key| readiness.path_of(key)),
             objects: objects.clone(),
             queue: queue.clone(),
             sources: sources.clone(),
             clusters: clusters.clone(),
             pool,
             notify: notify::Client::new(notify),
+            metrics: metrics.clone(),
             clock,
             settings: reconciler,
         });
@@ -118,10 +141,20 @@ impl Agent {
             clusters,
             sources,
             reconciler: reconciler.clone(),
+            receiver: receiver.clone(),
+            metrics,
             tasks: JoinSet::new(),
             store,
             shutdown: shutdown.clone(),
         };
+        if let Some(listener) = hooks {
+            let shutdown = shutdown.clone();
+            let router = receiver::router(receiver);
+            agent.supervise("the webhook listener", async move {
+                let limits = ServeLimits::default();
+                receiver::serve(listener, router, limits, shutdown).await.context("failed to serve webhooks")
+            });
+        }
         agent.supervise("the manifest watcher", {
             let shutdown = shutdown.clone();
             async move {

@@ -201,7 +201,7 @@ pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Reason {
             connecting |= client.is_connect();
         }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            if let Some(tls) = tls_within(io) {
                 return Reason::Tls { detail: tls_detail(tls) };
             }
             deepest = match io.kind() {
@@ -210,6 +210,8 @@ pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Reason {
                 std::io::ErrorKind::TimedOut => "timed out".to_owned(),
                 std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
                 std::io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+                // rustls's own words end in the address of its manual.
+                std::io::ErrorKind::UnexpectedEof => "closed by the other end".to_owned(),
                 _ => io.to_string(),
             };
         } else {
@@ -222,6 +224,14 @@ pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Reason {
     } else {
         Reason::ConnectionLost { detail: deepest }
     }
+}
+
+/// I/O errors wrap I/O errors, and their `source` skips what they wrap.
+fn tls_within(io: &std::io::Error) -> Option<&rustls::Error> {
+    let inner = io.get_ref()?;
+    inner
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| inner.downcast_ref::<std::io::Error>().and_then(tls_within))
 }
 
 fn tls_detail(error: &rustls::Error) -> String {

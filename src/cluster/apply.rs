@@ -4,7 +4,6 @@
 //! apply means for a release (history, remediation) is not known here.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -343,22 +342,7 @@ impl Cluster {
         if options.cancel.is_cancelled() {
             return Err(self.member.error(&attempt, Reason::Cancelled));
         }
-        let mut id = manifest.id.clone();
-        let place = {
-            if id.namespace.is_none() {
-                id.namespace = options.default_namespace.clone();
-            }
-            self.locate(&id, &attempt).await?
-        };
-        id.namespace = match place.namespaced {
-            true => Some(id.namespace.unwrap_or_else(|| "default".to_owned())),
-            false => None,
-        };
-        let target = Target { manifest, id, place, attempt, secrets: None };
-        let target = Target {
-            secrets: target.id.is_secret().then(|| Arc::new(SecretValues::of(&manifest.json))),
-            ..target
-        };
+        let target = self.target(manifest, options, attempt).await?;
         if let Some(change) = self.ruled_out(&target, options).await? {
             return Ok((change, Vec::new()));
         }
@@ -390,6 +374,43 @@ impl Cluster {
         }
         let change = self.change(&target, options, &answer, &body, forced)?;
         Ok((change, answer.warnings()))
+    }
+
+    /// Where an object goes: its namespace filled in, or dropped where its kind has none.
+    async fn target<'a>(
+        &self,
+        manifest: &'a Manifest,
+        options: &ApplyOptions,
+        attempt: String,
+    ) -> Result<Target<'a>, ApiError> {
+        let mut id = manifest.id.clone();
+        if id.namespace.is_none() {
+            id.namespace = options.default_namespace.clone();
+        }
+        let place = self.locate(&id, &attempt).await?;
+        id.namespace = place.namespaced.then(|| id.namespace.take().unwrap_or_else(|| "default".to_owned()));
+        let secrets = id.is_secret().then(|| SecretValues::of(&manifest.json));
+        Ok(Target { manifest, id, place, attempt, secrets })
+    }
+
+    /// The object's identity in this cluster.
+    pub(super) async fn resolve(
+        &self,
+        manifest: &Manifest,
+        options: &ApplyOptions,
+    ) -> Result<ObjectId, ApiError> {
+        Ok(self.target(manifest, options, attempt(manifest)).await?.id)
+    }
+
+    /// What the object would be after an apply.
+    pub(super) async fn would_become(
+        &self,
+        manifest: &Manifest,
+        options: &ApplyOptions,
+    ) -> Result<Value, ApiError> {
+        let target = self.target(manifest, options, attempt(manifest)).await?;
+        let answer = self.patch(&target, options, &target.body(), true).await?;
+        answer.json().map_err(|reason| self.member.error(&target.attempt, reason))
     }
 
     /// Whether a label or annotation keeps us from the object.
@@ -438,7 +459,7 @@ impl Cluster {
         );
         let call = Call {
             headers: &self.headers,
-            secrets: target.secrets.as_deref(),
+            secrets: target.secrets.as_ref(),
             // Applying the same object twice is applying it once.
             repeatable: true,
             ..Call::with_body(
@@ -513,13 +534,13 @@ impl Cluster {
         let attempt = "check the object anew";
         let call = Call {
             headers: &self.headers,
-            secrets: target.secrets.as_deref(),
+            secrets: target.secrets.as_ref(),
             ..Call::with_body(
                 Method::POST,
                 format!("{}?dryRun=All", target.place.collection),
                 object.to_string().into(),
                 "application/json",
-                &attempt,
+                attempt,
             )
         };
         self.member.call(&call).await.is_ok()
@@ -561,7 +582,7 @@ impl Cluster {
         let path = format!("{}?fieldManager={}", target.place.object, query(&options.field_manager));
         let call = Call {
             headers: &self.headers,
-            secrets: target.secrets.as_deref(),
+            secrets: target.secrets.as_ref(),
             ..Call::with_body(
                 Method::PATCH,
                 path,
@@ -600,7 +621,7 @@ impl Cluster {
             None => Action::Configured,
         };
         if target.id.is_crd() && action != Action::Unchanged && !options.dry_run {
-            self.member.kinds.invalidate();
+            self.member.kinds.define(&target.manifest.json);
         }
         let ready = kstatus::compute(&live, self.member.clock.now()).health == Health::Current;
         let object = target.id.clone();
@@ -614,7 +635,7 @@ struct Target<'a> {
     id: ObjectId,
     place: Place,
     attempt: String,
-    secrets: Option<Arc<SecretValues>>,
+    secrets: Option<SecretValues>,
 }
 
 impl Target<'_> {
@@ -644,7 +665,7 @@ fn attempt(manifest: &Manifest) -> String {
 }
 
 /// Whether `crd` is the definition of `id`'s kind.
-fn defines(crd: &Manifest, id: &ObjectId) -> bool {
+pub(super) fn defines(crd: &Manifest, id: &ObjectId) -> bool {
     crd.id.is_crd() && crd.json["spec"]["group"] == *id.group && crd.json["spec"]["names"]["kind"] == *id.kind
 }
 
@@ -671,9 +692,25 @@ fn changed_now(answer: &Answer, entries: &[ManagedEntry], manager: &str) -> bool
     age <= i128::try_from(answer.took.as_millis()).unwrap_or(i128::MAX) + 1_000
 }
 
-/// The texts by which API servers say that a field cannot be changed, besides those of admission webhooks and CEL
-/// rules (fluxcd/pkg `ssa/errors/immutable.go`).
+/// Whether it is the change that is refused. An object with other faults besides is not worth deleting: it could not
+/// be created either.
 fn says_immutable(error: &ApiError) -> bool {
+    match &error.reason {
+        Reason::Invalid { causes, .. } if !causes.is_empty() => {
+            causes.iter().all(|cause| is_immutable_text(&cause.message))
+        }
+        Reason::Invalid { message, .. }
+        | Reason::Conflict { message, .. }
+        | Reason::Refused { message, .. }
+        | Reason::Forbidden { message, .. }
+        | Reason::Server { message, .. } => is_immutable_text(message),
+        _ => false,
+    }
+}
+
+/// The texts by which API servers say that a field cannot be changed, and those of admission webhooks and CEL rules
+/// (fluxcd/pkg `ssa/errors/immutable.go`).
+fn is_immutable_text(text: &str) -> bool {
     const SAYINGS: [&str; 5] = [
         "is immutable",
         "immutable field",
@@ -681,15 +718,7 @@ fn says_immutable(error: &ApiError) -> bool {
         "updates to statefulset spec for fields other than",
         "pod updates may not change fields other than",
     ];
-    let (Reason::Invalid { message, .. }
-    | Reason::Conflict { message, .. }
-    | Reason::Refused { message, .. }
-    | Reason::Forbidden { message, .. }
-    | Reason::Server { message, .. }) = &error.reason
-    else {
-        return false;
-    };
-    SAYINGS.iter().any(|saying| message.contains(saying))
+    SAYINGS.iter().any(|saying| text.contains(saying))
 }
 
 fn json_patch(

@@ -169,7 +169,7 @@ impl Cluster {
         };
         let result = self.member.call(&call).await;
         if id.is_crd() {
-            self.member.kinds.invalidate();
+            self.member.kinds.undefine(&id.name);
         }
         match result {
             Ok(_) => Ok(true),

@@ -163,6 +163,8 @@ impl SharedKinds {
 pub(super) struct KindCache {
     shared: Arc<SharedKinds>,
     known: Mutex<Option<Known>>,
+    /// Kinds of CRDs we applied, by the CRD's name, until the server lists them: it takes its time.
+    defined: Mutex<HashMap<String, Vec<GroupVersion>>>,
     /// Held while asking, so that many callers ask once.
     asking: tokio::sync::Mutex<()>,
 }
@@ -177,14 +179,63 @@ struct Known {
 
 impl KindCache {
     pub(super) fn new(shared: Arc<SharedKinds>) -> Self {
-        Self { shared, known: Mutex::new(None), asking: tokio::sync::Mutex::new(()) }
+        Self {
+            shared,
+            known: Mutex::new(None),
+            defined: Mutex::new(HashMap::new()),
+            asking: tokio::sync::Mutex::new(()),
+        }
     }
 
-    /// Forgets what is known: a CRD was applied or deleted.
-    pub(super) fn invalidate(&self) {
+    /// A CRD was applied: its kinds are there once it is established.
+    pub(super) fn define(&self, crd: &serde_json::Value) {
+        let name = crd["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        self.lock_defined().insert(name, kinds_of_crd(crd));
+        self.invalidate();
+    }
+
+    /// A CRD was deleted.
+    pub(super) fn undefine(&self, name: &str) {
+        self.lock_defined().remove(name);
+        self.invalidate();
+    }
+
+    fn invalidate(&self) {
         if let Some(known) = &mut *self.lock() {
             known.stale = true;
         }
+    }
+
+    fn lock_defined(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<GroupVersion>>> {
+        self.defined.lock().expect("the lock is held for a look-up or an insert")
+    }
+
+    /// Adds the kinds the server does not list yet, and forgets those that it does.
+    fn complete(&self, mut listed: Vec<GroupVersion>) -> Vec<GroupVersion> {
+        let mut defined = self.lock_defined();
+        defined.retain(|_, versions| {
+            let mut all_listed = true;
+            for version in versions {
+                let known = listed.iter_mut().find(|l| l.api_version == version.api_version);
+                let missing = |resources: &[Listed], kind: &str| !resources.iter().any(|r| r.kind == kind);
+                match known {
+                    None => {
+                        all_listed = false;
+                        listed.push(version.clone());
+                    }
+                    Some(known) => {
+                        for resource in &version.resources {
+                            if missing(&known.resources, &resource.kind) {
+                                all_listed = false;
+                                known.resources.push(resource.clone());
+                            }
+                        }
+                    }
+                }
+            }
+            !all_listed
+        });
+        listed
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
@@ -261,7 +312,10 @@ impl KindCache {
         headers: &Headers,
     ) -> Result<Known, ApiError> {
         let attempt = "discover the kinds";
-        let tags = before.as_ref().map(|k| k.etags.clone()).unwrap_or_default();
+        let tags = match &before {
+            Some(known) if self.lock_defined().is_empty() => known.etags.clone(),
+            _ => [None, None],
+        };
         let get = |path: &str, tag: Option<Box<str>>| {
             let path = path.to_owned();
             async move {
@@ -269,19 +323,20 @@ impl KindCache {
                     accept: ACCEPT,
                     headers,
                     if_none_match: tag.as_deref(),
-                    ..Call::get(path, &attempt)
+                    ..Call::get(path, attempt)
                 };
                 member.call(&call).await
             }
         };
         let [core_tag, groups_tag] = tags.clone();
         let version = async {
-            let call = Call { headers, ..Call::get("/version".to_owned(), &"read the version") };
+            let call = Call { headers, ..Call::get("/version".to_owned(), "read the version") };
             let answer = member.call(&call).await?;
-            answer.json::<KubeVersion>().map_err(|reason| member.error(&"read the version", reason))
+            answer.json::<KubeVersion>().map_err(|reason| member.error("read the version", reason))
         };
+        // One after another over one connection: three at once would be three TLS handshakes per member.
         let (version, core, groups) =
-            tokio::try_join!(version, get("/api", core_tag), get("/apis", groups_tag))?;
+            (version.await?, get("/api", core_tag).await?, get("/apis", groups_tag).await?);
         let kube_version = match &before {
             Some(known) if *known.capabilities.kube_version == version => {
                 known.capabilities.kube_version.clone()
@@ -304,9 +359,10 @@ impl KindCache {
             |answer: &Answer| answer.headers.get(ETAG).and_then(|t| t.to_str().ok()).map(Box::<str>::from);
         let etags = [tag(&core), tag(&groups)];
         let kinds = match (read_aggregated(&core), read_aggregated(&groups)) {
-            (Some(core), Some(groups)) => build(core.into_iter().chain(groups)),
-            _ => build(old_server(&core, &groups, member, headers).await?),
+            (Some(core), Some(groups)) => core.into_iter().chain(groups).collect(),
+            _ => old_server(&core, &groups, member, headers).await?,
         };
+        let kinds = build(self.complete(kinds));
         let capabilities = Capabilities { kube_version, kinds: self.shared.share(kinds) };
         Ok(Known { capabilities, etags, asked, stale: false })
     }
@@ -315,11 +371,13 @@ impl KindCache {
 type Headers = [(HeaderName, HeaderValue)];
 
 /// One group version as the server told it.
+#[derive(Clone)]
 struct GroupVersion {
     api_version: String,
     resources: Vec<Listed>,
 }
 
+#[derive(Clone)]
 struct Listed {
     kind: String,
     plural: String,
@@ -426,6 +484,26 @@ fn read_aggregated(answer: &Answer) -> Option<Vec<GroupVersion>> {
     Some(all)
 }
 
+/// The kinds a CRD defines.
+fn kinds_of_crd(crd: &serde_json::Value) -> Vec<GroupVersion> {
+    let spec = &crd["spec"];
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, kind, plural) =
+        (text(&spec["group"]), text(&spec["names"]["kind"]), text(&spec["names"]["plural"]));
+    let served = spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true);
+    served
+        .map(|version| GroupVersion {
+            api_version: join(&group, version["name"].as_str().unwrap_or_default()),
+            resources: vec![Listed {
+                kind: kind.clone(),
+                plural: plural.clone(),
+                namespaced: spec["scope"] == "Namespaced",
+                subresource_kinds: Vec::new(),
+            }],
+        })
+        .collect()
+}
+
 fn join(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
@@ -478,7 +556,7 @@ async fn old_server(
     headers: &Headers,
 ) -> Result<Vec<GroupVersion>, ApiError> {
     let attempt = "discover the kinds";
-    let malformed = |reason: Reason| member.error(&attempt, reason);
+    let malformed = |reason: Reason| member.error(attempt, reason);
     let core: OldVersions = core.json().map_err(malformed)?;
     let groups: OldGroups = groups.json().map_err(malformed)?;
     let mut paths: Vec<(String, String)> =
@@ -491,13 +569,13 @@ async fn old_server(
         );
     }
     let asked = stream::iter(paths).map(|(path, api_version)| async move {
-        let call = Call { headers, ..Call::get(path, &attempt) };
+        let call = Call { headers, ..Call::get(path, attempt) };
         let answer = match member.call(&call).await {
             Ok(answer) => answer,
             Err(error) if error.is_about_the_cluster() => return Err(error),
             Err(_) => return Ok(None),
         };
-        let list: OldResources = answer.json().map_err(|reason| member.error(&attempt, reason))?;
+        let list: OldResources = answer.json().map_err(|reason| member.error(attempt, reason))?;
         let (subresources, own): (Vec<_>, Vec<_>) =
             list.resources.into_iter().partition(|r| r.name.contains('/'));
         let of = |plural: &str, kind: &str| {

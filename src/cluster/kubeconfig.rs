@@ -183,10 +183,12 @@ pub(super) fn read(kubeconfig: &SecretBytes, policy: KubeconfigPolicy) -> Result
     connect_settings(cluster, &context.cluster, user, user_name, policy)
 }
 
-/// The YAML reader's texts quote the document, which holds credentials, so only the place gets out.
+/// The readers' texts quote the document, which holds credentials, so they stay here.
 fn parse(text: &str) -> Result<Kubeconfig, KubeconfigReason> {
-    // kube merges several documents into one; a Secret holds exactly one.
-    Kubeconfig::from_yaml(text).map_err(|_| KubeconfigReason::Syntax("YAML of another shape".to_owned()))
+    let json = goyaml::yaml_to_json(text)
+        .map_err(|_| KubeconfigReason::Syntax("it is not valid YAML".to_owned()))?;
+    serde_json::from_value(json)
+        .map_err(|_| KubeconfigReason::Syntax("a field has another type than kubectl expects".to_owned()))
 }
 
 fn check_cluster(
@@ -275,7 +277,9 @@ fn connect_settings(
     config.auth_info = user;
     // The call's own deadline covers reading and writing; a retry policy of 15 tries must never run under ours.
     config.default_retry = false;
-    Ok(Access { config, server: format!("{host}:{port}") })
+    // Several clusters may stand behind one host (`https://rancher.example/k8s/clusters/c-1`).
+    let path = url.path().trim_end_matches('/');
+    Ok(Access { config, server: format!("{host}:{port}{path}") })
 }
 
 fn root_certificates(cluster: &ClusterEntry, name: &str) -> Result<Option<Vec<Vec<u8>>>, KubeconfigReason> {
@@ -333,6 +337,14 @@ fn check_identity(user: &AuthInfo, name: &str) -> Result<(), KubeconfigReason> {
     Ok(())
 }
 
+/// When the client certificate, if there is one, runs out.
+pub(super) fn client_certificate_expires(user: &AuthInfo) -> Option<crate::model::Timestamp> {
+    use rustls_pki_types::pem::PemObject as _;
+    let pem = decode(user.client_certificate_data.as_deref()?)?;
+    let certificate = rustls_pki_types::CertificateDer::from_pem_slice(&pem).ok()?;
+    super::expiry::not_after(&certificate)
+}
+
 fn proxy(cluster: &ClusterEntry, name: &str) -> Result<Option<http::Uri>, KubeconfigReason> {
     let Some(text) = cluster.proxy_url.as_deref().filter(|p| !p.is_empty()) else { return Ok(None) };
     let bad = |detail| KubeconfigReason::Proxy { cluster: name.to_owned(), detail };
@@ -364,5 +376,171 @@ fn is_metadata_host(host: &url::Host<&str>) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.octets() == [100, 100, 100, 200],
         IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.segments()[..2] == [0xfd00, 0xec2],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CA: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUIKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
+
+    /// A kubeconfig whose cluster and user hold these lines.
+    fn config(cluster: &[&str], user: &[&str]) -> String {
+        let lines = |lines: &[&str]| lines.iter().map(|l| format!("    {l}\n")).collect::<String>();
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- name: c\n  context:\n    cluster: k\n    user: u\n\
+             clusters:\n- name: k\n  cluster:\n{}users:\n- name: u\n  user:\n{}",
+            lines(cluster),
+            lines(user),
+        )
+    }
+
+    fn read_text(text: &str, policy: KubeconfigPolicy) -> Result<Access, KubeconfigReason> {
+        read(&SecretBytes::from(text.as_bytes().to_vec()), policy)
+    }
+
+    #[track_caller]
+    fn refused(text: &str) -> KubeconfigReason {
+        read_text(text, KubeconfigPolicy::default()).err().expect("the kubeconfig was accepted")
+    }
+
+    const SERVER: &str = "server: https://10.0.0.1:6443";
+
+    #[test]
+    fn a_plain_kubeconfig_is_read_without_the_environment() {
+        let access = read_text(&config(&[SERVER], &["token: abc"]), KubeconfigPolicy::default()).unwrap();
+        assert_eq!(access.server, "10.0.0.1:6443");
+        assert!(access.config.proxy_url.is_none());
+        assert!(!access.config.default_retry);
+        assert!(access.config.auth_info.token.is_some());
+    }
+
+    #[test]
+    fn h90_s1_programs_are_refused_without_the_flag() {
+        let exec = config(
+            &[SERVER],
+            &["exec:", "  apiVersion: client.authentication.k8s.io/v1", "  command: /bin/sh"],
+        );
+        let field = |text: &str| match refused(text) {
+            KubeconfigReason::Exec { field, user } => (field, user),
+            other => panic!("{other}"),
+        };
+        assert_eq!(field(&exec), ("exec", "u".to_owned()));
+        let provider =
+            config(&[SERVER], &["auth-provider:", "  name: gcp", "  config:", "    cmd-path: /bin/sh"]);
+        assert_eq!(field(&provider), ("auth-provider", "u".to_owned()));
+        let allowed = KubeconfigPolicy { exec: true, ..KubeconfigPolicy::default() };
+        assert!(read_text(&exec, allowed).is_ok());
+        assert!(read_text(&provider, allowed).is_err(), "the flag allows exec only");
+    }
+
+    #[test]
+    fn h90_s1_files_are_refused_even_with_the_flags() {
+        let allowed = KubeconfigPolicy { exec: true, insecure_tls: true, trusted: false };
+        let table = [
+            (config(&[SERVER], &["tokenFile: /etc/passwd"]), "tokenFile"),
+            (config(&[SERVER], &["client-certificate: /etc/passwd"]), "client-certificate"),
+            (config(&[SERVER], &["client-key: /etc/passwd"]), "client-key"),
+            (config(&[SERVER, "certificate-authority: /etc/passwd"], &["token: a"]), "certificate-authority"),
+            (config(&[SERVER, "certificate-authority: ../ca"], &["token: a"]), "certificate-authority"),
+        ];
+        for (text, expected) in table {
+            let Err(KubeconfigReason::FilePath { field, .. }) = read_text(&text, allowed) else {
+                panic!("{expected} was not refused")
+            };
+            assert_eq!(field, expected);
+        }
+    }
+
+    #[test]
+    fn h91_unverified_connections_are_refused_without_the_flag() {
+        let skip = config(&[SERVER, "insecure-skip-tls-verify: true"], &["token: a"]);
+        let plain = config(&["server: http://10.0.0.1:8080"], &["token: a"]);
+        for text in [&skip, &plain] {
+            assert!(matches!(refused(text), KubeconfigReason::InsecureTls { .. }));
+            let allowed = KubeconfigPolicy { insecure_tls: true, ..KubeconfigPolicy::default() };
+            assert!(read_text(text, allowed).is_ok());
+        }
+    }
+
+    #[test]
+    fn h92_proxies_at_metadata_addresses_are_refused() {
+        for proxy in [
+            "http://169.254.169.254",
+            "http://[fe80::1]:80",
+            "http://[fd00:ec2::254]",
+            "http://[::ffff:169.254.169.254]",
+            "http://metadata.google.internal.",
+            "http://100.100.100.200",
+            "socks5://10.0.0.1:1080",
+            "file:///etc/passwd",
+            "no url",
+        ] {
+            let text = config(&[SERVER, &format!("proxy-url: '{proxy}'")], &["token: a"]);
+            assert!(matches!(refused(&text), KubeconfigReason::Proxy { .. }), "{proxy}");
+        }
+        let text = config(&[SERVER, "proxy-url: http://proxy.example:3128"], &["token: a"]);
+        assert!(read_text(&text, KubeconfigPolicy::default()).unwrap().config.proxy_url.is_some());
+    }
+
+    #[test]
+    fn h93_oversized_and_dangling_kubeconfigs_are_refused() {
+        let huge = format!("{}# {}", config(&[SERVER], &["token: a"]), "x".repeat(10 << 20));
+        assert!(matches!(refused(&huge), KubeconfigReason::TooLarge { .. }));
+        let mut many = config(&[SERVER], &["token: a"]);
+        let contexts: String =
+            (0..1000).map(|i| format!("- name: c{i}\n  context:\n    cluster: k\n    user: u\n")).collect();
+        many = many.replace("contexts:\n", &format!("contexts:\n{contexts}"));
+        assert_eq!(refused(&many), KubeconfigReason::TooManyContexts(1001));
+        let none = config(&[SERVER], &["token: a"]).replace("current-context: c\n", "");
+        assert_eq!(refused(&none), KubeconfigReason::NoCurrentContext);
+        let missing = |what, name: &str| KubeconfigReason::Missing { what, name: name.to_owned() };
+        let text = config(&[SERVER], &["token: a"]);
+        assert_eq!(
+            refused(&text.replace("current-context: c", "current-context: d")),
+            missing("context", "d")
+        );
+        assert_eq!(refused(&text.replace("cluster: k\n", "cluster: l\n")), missing("cluster", "l"));
+        assert_eq!(refused(&text.replace("user: u\n", "user: v\n")), missing("user", "v"));
+    }
+
+    #[test]
+    fn h95_empty_and_broken_texts_are_named_without_their_content() {
+        assert_eq!(refused(" \n"), KubeconfigReason::Empty);
+        let bytes = SecretBytes::from(vec![0xff, 0xfe]);
+        assert_eq!(read(&bytes, KubeconfigPolicy::default()).err(), Some(KubeconfigReason::NotText));
+        for broken in ["{", "a: [", "- 1", "token: hunter2\ncontexts: 7", "x: &a [*a]"] {
+            let reason = refused(broken);
+            assert!(!reason.to_string().contains("hunter2"), "{reason}");
+        }
+        let bad = |cluster: &[&str], user: &[&str]| match refused(&config(cluster, user)) {
+            KubeconfigReason::BadCredential { field, detail, .. } => format!("{field} {detail}"),
+            other => panic!("{other}"),
+        };
+        let ca = format!("certificate-authority-data: {CA}");
+        assert_eq!(
+            bad(&[SERVER, "certificate-authority-data: '%%%'"], &["token: a"]),
+            "certificate-authority-data is not base64"
+        );
+        assert_eq!(
+            bad(&[SERVER, "certificate-authority-data: aGFsbG8="], &["token: a"]),
+            "certificate-authority-data holds no PEM certificate"
+        );
+        assert_eq!(
+            bad(&[SERVER, &ca], &["client-certificate-data: '%'"]),
+            "client-certificate-data is not base64"
+        );
+        assert_eq!(bad(&[SERVER], &["token: \"a\\nb\""]), "token holds characters no header can carry");
+    }
+
+    #[test]
+    fn servers_that_are_no_servers_are_refused() {
+        for server in ["", "10.0.0.1:6443", "ftp://a", "https://user:pass@a:6443", "unix:///x"] {
+            let text = config(&[&format!("server: '{server}'")], &["token: a"]);
+            let reason = refused(&text);
+            assert!(matches!(reason, KubeconfigReason::BadServer { .. }), "{server}: {reason}");
+            assert!(!reason.to_string().contains("pass"), "{reason}");
+        }
     }
 }

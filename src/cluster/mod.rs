@@ -13,9 +13,13 @@ mod apply;
 mod breaker;
 mod connection;
 mod delete;
+mod diff;
 mod discovery;
 mod error;
+mod expiry;
+mod explain;
 mod gate;
+mod inventory;
 mod kstatus;
 mod kubeconfig;
 mod managed;
@@ -31,11 +35,18 @@ mod wait;
 mod watch;
 mod write;
 
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod live_tests;
+
 pub use apply::{Action, Applied, ApplyError, ApplyOptions, Change, Cleanup, ObjectFailure, Rules, Warning};
 pub use breaker::{BreakerSettings, BreakerState};
 pub use delete::{DeleteOptions, Deleted, Propagation};
+pub use diff::{DiffOptions, FieldChange, ObjectDiff};
 pub use discovery::{Capabilities, Kinds, KubeVersion, Resource};
 pub use error::{ApiError, FieldCause, FieldOwner, Reason};
+pub use inventory::{Inventory, InventoryEntry};
 pub use kstatus::{Health, Status, compute, compute_hook, compute_with_jobs};
 pub use kubeconfig::{KubeconfigError, KubeconfigPolicy, KubeconfigReason};
 pub use managed::{FieldManager, ManagerOperation};

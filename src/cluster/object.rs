@@ -210,8 +210,8 @@ mod tests {
         for (id, text) in table {
             assert_eq!(id.inventory_id(), text);
             assert_eq!(id.to_string(), text);
-            let (_, version) = split_api_version(&id.api_version()).to_owned();
-            assert_eq!(ObjectId::from_inventory(text, version), Some(id));
+            let version = id.version.clone();
+            assert_eq!(ObjectId::from_inventory(text, &version), Some(id));
         }
         for broken in ["", "a", "a_b", "a_b_c", "__apps_"] {
             assert_eq!(ObjectId::from_inventory(broken, "v1"), None, "{broken}");

@@ -33,6 +33,8 @@ pub struct ClusterSettings {
     pub in_flight: usize,
     /// The deadline of every single call.
     pub call_deadline: Duration,
+    /// A watch that says nothing for this long is checked by a list.
+    pub watch_silence: Duration,
     /// The circuit breaker of each cluster.
     pub breaker: BreakerSettings,
     /// What a kubeconfig may do.
@@ -50,6 +52,7 @@ impl Default for ClusterSettings {
         Self {
             in_flight: 16,
             call_deadline: Duration::from_secs(30),
+            watch_silence: Duration::from_secs(30),
             breaker: BreakerSettings::default(),
             policy: KubeconfigPolicy::default(),
             user_agent: concat!("sluice/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -216,6 +219,7 @@ impl Clusters {
         let headers = take_impersonation(&mut config)?;
         let shared = &*self.0;
         let health = self.health_of(&config);
+        let certificate_expires = kubeconfig::client_certificate_expires(&config.auth_info);
         let client = connection::client(config, &shared.tls, shared.settings.in_flight).map_err(|error| {
             KubeconfigReason::BadCredential {
                 entry: server.clone(),
@@ -232,6 +236,7 @@ impl Clusters {
             kinds: KindCache::new(shared.kinds.clone()),
             seen: Seen::default(),
             user_agent: shared.user_agent.clone(),
+            certificate_expires,
         });
         let pooled = Pooled { member, headers, used: shared.clock.now() };
         let cluster = self.handle(&pooled, identity)?;
@@ -305,6 +310,11 @@ impl Cluster {
     /// Host and port of the API server.
     pub fn server(&self) -> &str {
         &self.member.server
+    }
+
+    /// When the kubeconfig's client certificate runs out, if it has one.
+    pub fn client_certificate_expires(&self) -> Option<Timestamp> {
+        self.member.certificate_expires
     }
 
     /// Whether the cluster is being talked to.

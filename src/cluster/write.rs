@@ -78,10 +78,10 @@ impl Cluster {
         let call = Call {
             headers: &self.headers,
             secrets: secrets.as_ref(),
-            ..Call::with_body(method, path, body.to_string().into(), content_type, &attempt)
+            ..Call::with_body(method, path, body.to_string().into(), content_type, attempt)
         };
         let answer = self.member.call(&call).await?;
-        answer.json().map_err(|reason| self.member.error(&attempt, reason))
+        answer.json().map_err(|reason| self.member.error(attempt, reason))
     }
 
     /// Makes sure that a namespace is there; tells whether it had to be created. A user who may not create

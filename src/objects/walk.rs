@@ -26,7 +26,8 @@ pub(super) struct Found {
     pub(super) problems: Vec<ManifestProblem>,
 }
 
-/// Reads every `*.yaml`, `*.yml` and `*.json` below `root`. Hidden names are left out, and so are links that lead out.
+/// Reads every `*.yaml`, `*.yml` and `*.json` below `root`. Hidden names are left out, links that lead out, and the
+/// templates of Helm charts.
 pub(super) fn walk(root: &Path) -> Result<Found, OpenError> {
     let unreadable = |path: &Path, error: &std::io::Error| OpenError::Unreadable {
         path: path.display().to_string(),
@@ -72,12 +73,14 @@ impl Walk<'_> {
             })
             .collect();
         entries.sort();
+        let is_chart = entries.iter().any(|(_, name, _)| name == "Chart.yaml");
         for (linked, name, path) in entries {
             let Some(name) = name.to_str() else {
                 debug!(path = %path.display(), "skipped a name that is no UTF-8");
                 continue;
             };
-            if name.starts_with('.') {
+            // Templates are no manifests yet, and most of them no YAML.
+            if name.starts_with('.') || is_chart && matches!(name, "templates" | "charts") {
                 continue;
             }
             let relative = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };

@@ -164,6 +164,15 @@ impl ReceiverState {
         self.routes().state.clone()
     }
 
+    /// Where a Receiver's hook is, or Flux's reason and the text why there is none. The first path is that of `token`.
+    pub fn path_of(&self, receiver: &ObjectKey) -> Result<String, (&'static str, String)> {
+        match self.routes().state.get(receiver) {
+            Some(Ok(paths)) => Ok(paths.first().cloned().unwrap_or_default()),
+            Some(Err(problem)) => Err((problem.reason(), problem.to_string())),
+            None => Err(("ValidationFailed", format!("`{receiver}` is not known to the webhook listener"))),
+        }
+    }
+
     /// The last refusals of a Receiver, oldest first.
     pub fn rejections(&self, receiver: &ObjectKey) -> Vec<Rejection> {
         self.lock(&self.0.rejections).get(receiver).into_iter().flatten().cloned().collect()

@@ -17,6 +17,7 @@ use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, 
 use crate::render::chart::ChartCache;
 use crate::render::pool::RenderPool;
 use crate::source::{GitCheckout, Sources};
+use crate::telemetry::Metrics;
 
 /// How far an interval is spread, so that a thousand objects of one interval do not come due together (Flux's
 /// `--interval-jitter-percentage`).
@@ -60,6 +61,9 @@ impl Default for ReconcilerSettings {
     }
 }
 
+/// Asks the webhook listener where a Receiver's hook is.
+pub type HookPaths = Box<dyn Fn(&ObjectKey) -> Result<String, (&'static str, String)> + Send + Sync>;
+
 /// The rooms a reconciler is built of.
 pub struct ReconcilerParts {
     /// Flux objects, Secrets, ConfigMaps.
@@ -74,6 +78,10 @@ pub struct ReconcilerParts {
     pub pool: RenderPool,
     /// Messages out.
     pub notify: notify::Client,
+    /// Where the hook of a Receiver is, or Flux's reason and the text why there is none.
+    pub hook_paths: HookPaths,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
     /// Knobs.
@@ -93,6 +101,8 @@ pub(super) struct Inner {
     pub(super) clusters: Clusters,
     pub(super) pool: RenderPool,
     pub(super) notify: notify::Client,
+    pub(super) hook_paths: HookPaths,
+    pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) settings: ReconcilerSettings,
     pub(super) charts: ChartCache,
@@ -105,7 +115,18 @@ pub(super) struct Inner {
 impl Reconciler {
     /// A reconciler over these rooms.
     pub fn new(parts: ReconcilerParts) -> Self {
-        let ReconcilerParts { objects, queue, sources, clusters, pool, notify, clock, settings } = parts;
+        let ReconcilerParts {
+            objects,
+            queue,
+            sources,
+            clusters,
+            pool,
+            notify,
+            hook_paths,
+            metrics,
+            clock,
+            settings,
+        } = parts;
         Self {
             inner: Arc::new(Inner {
                 objects,
@@ -114,6 +135,8 @@ impl Reconciler {
                 clusters,
                 pool,
                 notify,
+                hook_paths,
+                metrics,
                 clock,
                 settings,
                 charts: ChartCache::new(),

@@ -53,7 +53,6 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, receiver: 
 type Refusal = (&'static str, String, bool);
 
 fn check(run: &Run<'_>, receiver: &Receiver) -> Result<String, Refusal> {
-    let namespace = &receiver.metadata.namespace;
     if receiver.spec.resource_filter.as_deref().is_some_and(|filter| !filter.is_empty())
         || receiver.spec.resources.iter().any(|resource| resource.filter.is_some())
     {
@@ -63,33 +62,9 @@ fn check(run: &Run<'_>, receiver: &Receiver) -> Result<String, Refusal> {
             true,
         ));
     }
-    let Some(reference) = &receiver.spec.secret_ref else {
-        return Err((
-            "TokenNotFound",
-            "the receiver has no `spec.secretRef`\nhint: create a Secret with the key `token` and name it there".to_owned(),
-            true,
-        ));
-    };
-    let secret = run
-        .inner
-        .need_secret(namespace, &reference.name)
-        .map_err(|problem| ("TokenNotFound", problem.to_string(), false))?;
-    let token = secret.get_str("token").unwrap_or_default();
-    if token.is_empty() {
-        return Err((
-            "TokenNotFound",
-            format!(
-                "invalid 'token' secret data: required fields: the secret `{namespace}/{}` has no key `token` with data",
-                reference.name
-            ),
-            false,
-        ));
-    }
-    Ok(path(token, &receiver.metadata.name, namespace))
-}
-
-/// `/hook/` and the SHA-256 of token, name and namespace: Flux's formula, so that registered hooks keep working.
-fn path(token: &str, name: &str, namespace: &str) -> String {
-    use sha2::{Digest as _, Sha256};
-    format!("/hook/{}", hex::encode(Sha256::digest(format!("{token}{name}{namespace}").as_bytes())))
+    (run.inner.hook_paths)(&run.job.object).map_err(|(reason, message)| {
+        // A path that cannot be served stays so until somebody changes something; a token may still arrive.
+        let stalled = reason != "TokenNotFound";
+        (reason, message, stalled)
+    })
 }

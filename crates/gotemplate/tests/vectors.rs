@@ -2,7 +2,7 @@
 //!
 //! What Helm puts around text/template (its objects, `include`, `tpl`, the rewriting of errors) is done
 //! here only as far as these vectors need it; the complete run belongs to `helm-engine`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
 

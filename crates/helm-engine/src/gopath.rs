@@ -9,7 +9,7 @@ pub struct PatternError;
 ///
 /// # Errors
 /// When the pattern is malformed, even if the name already failed to match.
-pub fn match_path(pattern: &str, name: &str) -> Result<bool, PatternError> {
+pub(crate) fn match_path(pattern: &str, name: &str) -> Result<bool, PatternError> {
     let mut pattern: Vec<char> = pattern.chars().collect();
     let mut name: Vec<char> = name.chars().collect();
     'pattern: while !pattern.is_empty() {

@@ -27,13 +27,15 @@ pub mod values;
 mod yaml;
 
 pub use capabilities::{Capabilities, KubeVersion};
+pub use chart::ignore::IgnoreError;
 pub use chart::load::{LoadError, load_archive, load_files};
-pub use chart::metadata::{Dependency, Maintainer, Metadata};
+pub use chart::metadata::{Dependency, Maintainer, Metadata, MetadataError};
 pub use chart::{Chart, ChartFile, ChartFiles, CrdFile, Lock};
 pub use engine::{
     CompiledChart, Entropy, Lookup, LookupRead, NoCluster, Reads, ReleaseOptions, RenderContext, RenderError,
     Rendered,
 };
+pub use gopath::PatternError;
 pub use limits::Limits;
 pub use manifest::{Hook, HookEvent, Manifest};
 pub use output::TemplateOutput;

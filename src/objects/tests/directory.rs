@@ -118,6 +118,9 @@ async fn only_manifests_inside_the_directory_are_read() {
     fs::create_dir_all(root.join("sub")).unwrap();
     fs::create_dir_all(root.join(".git")).unwrap();
     fs::create_dir_all(root.join("..data")).unwrap();
+    fs::create_dir_all(root.join("chart/templates")).unwrap();
+    fs::write(root.join("chart/Chart.yaml"), "name: chart\n").unwrap();
+    fs::write(root.join("chart/templates/x.yaml"), "{{ if .x }}\n").unwrap();
     for (file, name) in [
         ("sub/a.yaml", "a"),
         ("b.json", "b"),

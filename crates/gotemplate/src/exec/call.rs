@@ -8,6 +8,9 @@ use crate::set::{Local, MissingKey, View};
 use crate::{Error, Execute, FuncBody, GoType, Kind, Limit, Method, Reply, Str, Value, builtins, gofmt};
 use std::rc::Rc;
 
+/// What a map or slice takes besides its contents.
+const CONTAINER: usize = 96;
+
 impl Renderer {
     /// Calls a function with the topmost `count` values; with `piped` the lowest is the last argument.
     pub(super) fn call(
@@ -54,6 +57,9 @@ impl Renderer {
         self.args.clear();
         match reply {
             Ok(Reply::Value(value)) => {
+                if matches!(value, Value::Map(_) | Value::List(_)) {
+                    self.ctx.charge(CONTAINER)?;
+                }
                 self.stack.push(Slot { value, interface });
                 Ok(())
             }
@@ -164,7 +170,10 @@ impl Renderer {
         }
         if method.result.kind() == Kind::Invalid {
             let reason = method.result.name();
-            return Err(self.error(format!("invalid function signature for {name}: {reason}")));
+            return Err(self.error(match reason.strip_prefix("has ") {
+                Some(_) => format!("function {name} {reason}"),
+                None => format!("invalid function signature for {name}: {reason}"),
+            }));
         }
         Ok(())
     }

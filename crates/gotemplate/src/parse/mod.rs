@@ -8,15 +8,19 @@ mod lex;
 pub(crate) mod literal;
 mod node;
 mod number;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
 pub(crate) use node::{Branch, Kind, NodeId, Nodes};
 pub(crate) use number::Number;
 
 use crate::gofmt::quote;
-use crate::{Error, FuncMap, Limit, ParseError, Str};
+use crate::{Error, FuncMap, Str};
 use lex::{Item, Lexer, Token};
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokens::Tree;
 
 /// How deeply parentheses and control structures may nest.
 const MAX_NESTING: usize = 400;
@@ -58,28 +62,6 @@ pub(crate) fn parse(
     Ok(Trees { name: name.to_string(), nodes, roots, main, text: text.clone() })
 }
 
-/// What belongs to the template being parsed; a `define` has its own.
-struct Tree<'a> {
-    token: [Item<'a>; 3],
-    peek_count: usize,
-    vars: Vec<Str>,
-    action_line: usize,
-    range_depth: usize,
-}
-
-impl Tree<'_> {
-    fn new<'a>() -> Tree<'a> {
-        let none = || Item { token: Token::Error, pos: 0, text: Vec::new().into(), line: 0 };
-        Tree {
-            token: [none(), none(), none()],
-            peek_count: 0,
-            vars: vec!["$".into()],
-            action_line: 0,
-            range_depth: 0,
-        }
-    }
-}
-
 struct Parser<'a> {
     parse_name: &'a str,
     lexer: Lexer<'a>,
@@ -93,94 +75,6 @@ struct Parser<'a> {
 type Parsed<T> = Result<T, Error>;
 
 impl<'a> Parser<'a> {
-    // Tokens.
-
-    fn next(&mut self) -> Item<'a> {
-        if self.tree.peek_count > 0 {
-            self.tree.peek_count -= 1;
-        } else {
-            self.tree.token[0] = self.lexer.next_item();
-        }
-        self.tree.token[self.tree.peek_count].clone()
-    }
-
-    fn backup(&mut self) {
-        self.tree.peek_count += 1;
-    }
-
-    fn backup2(&mut self, first: Item<'a>) {
-        self.tree.token[1] = first;
-        self.tree.peek_count = 2;
-    }
-
-    fn backup3(&mut self, first: Item<'a>, second: Item<'a>) {
-        self.tree.token[1] = second;
-        self.tree.token[2] = first;
-        self.tree.peek_count = 3;
-    }
-
-    fn peek(&mut self) -> Item<'a> {
-        if self.tree.peek_count == 0 {
-            self.tree.peek_count = 1;
-            self.tree.token[0] = self.lexer.next_item();
-        }
-        self.tree.token[self.tree.peek_count - 1].clone()
-    }
-
-    fn next_non_space(&mut self) -> Item<'a> {
-        loop {
-            let item = self.next();
-            if item.token != Token::Space {
-                return item;
-            }
-        }
-    }
-
-    fn peek_non_space(&mut self) -> Item<'a> {
-        let item = self.next_non_space();
-        self.backup();
-        item
-    }
-
-    // Errors.
-
-    fn error<T>(&self, message: impl Into<String>) -> Parsed<T> {
-        Err(ParseError {
-            template: self.parse_name.to_string(),
-            line: self.tree.token[0].line,
-            message: message.into(),
-        }
-        .into())
-    }
-
-    fn unexpected<T>(&self, item: &Item<'a>, context: &str) -> Parsed<T> {
-        if item.token == Token::Error {
-            let text = item.describe();
-            let mut extra = String::new();
-            if self.tree.action_line != 0 && self.tree.action_line != item.line {
-                extra = format!(" in action started at {}:{}", self.parse_name, self.tree.action_line);
-                if text.ends_with(" action") {
-                    extra = extra[" in action".len()..].to_string();
-                }
-            }
-            return self.error(text + &extra);
-        }
-        self.error(format!("unexpected {} in {context}", item.describe()))
-    }
-
-    fn expect(&mut self, token: Token, context: &str) -> Parsed<Item<'a>> {
-        let item = self.next_non_space();
-        if item.token != token { self.unexpected(&item, context) } else { Ok(item) }
-    }
-
-    fn deeper(&mut self) -> Parsed<()> {
-        self.nesting += 1;
-        if self.nesting > MAX_NESTING {
-            return Err(Limit::Nesting(MAX_NESTING).into());
-        }
-        Ok(())
-    }
-
     // Templates.
 
     fn top_level(&mut self) -> Parsed<NodeId> {
@@ -363,11 +257,15 @@ impl<'a> Parser<'a> {
         let pipe = self.pipeline(context, Token::RightDelim)?;
         let outer = std::mem::replace(&mut self.tree, Tree::new());
         let (list, end) = self.item_list()?;
-        if !matches!(self.nodes.kind(end), Kind::End) {
+        let ended = matches!(self.nodes.kind(end), Kind::End);
+        if ended {
+            self.add(name.clone(), list)?;
+        }
+        self.tree = outer;
+        if !ended {
+            // Go blames the line the outer template has got to.
             return self.error(format!("unexpected {} in {context}", self.nodes.print(end)));
         }
-        self.add(name.clone(), list)?;
-        self.tree = outer;
         Ok(self.nodes.add(item.pos, Kind::Template { name, pipe: Some(pipe) }))
     }
 

@@ -126,6 +126,9 @@ pub(super) fn parse_float(text: &[u8]) -> Option<f64> {
         Some(rest) => (1.0, rest),
         None => (1.0, text),
     };
+    if unsigned.starts_with(['+', '-']) {
+        return None;
+    }
     let lower = unsigned.to_ascii_lowercase();
     match lower.as_str() {
         "inf" | "infinity" => return Some(sign * f64::INFINITY),
@@ -259,6 +262,7 @@ mod tests {
             ("", None),
             (".", None),
             ("1e", None),
+            ("--1", None),
             ("0x1", None),
         ] {
             assert_eq!(parse_float(text.as_bytes()), expected, "{text}");

@@ -90,11 +90,14 @@ fn omit(ctx: &mut Ctx, args: &[Value]) -> Answer {
 }
 
 fn merge(ctx: &mut Ctx, args: &[Value], overwrite: bool) -> Answer {
-    let target = args.map(0)?;
+    let mut target = args.map(0)?.clone();
     for source in args.from(1).iter().filter_map(Value::as_map) {
-        merge_into(ctx, target, source, overwrite, 0)?;
+        if target.is_nil() && !source.is_nil() {
+            target = Map::new();
+        }
+        merge_into(ctx, &target, source, overwrite, 0)?;
     }
-    Ok(args.any(0).clone())
+    Ok(Value::Map(target))
 }
 
 /// `dig "a" "b" default dict`.

@@ -206,7 +206,8 @@ fn chunk(ctx: &mut Ctx, args: &[Value]) -> Answer {
             }
         }
         let this_size = usize::try_from(this_size).map_err(|_| too_long())?;
-        let start = index.checked_mul(usize::try_from(size).map_err(|_| too_long())?);
+        // A negative size can still make one chunk.
+        let start = (index as i64).checked_mul(size).and_then(|start| usize::try_from(start).ok());
         let part = start
             .and_then(|start| items.get(start..start.checked_add(this_size)?))
             .ok_or_else(|| Error::msg("reflect: slice index out of range"))?;

@@ -36,12 +36,8 @@ pub(super) fn merge_into(
                     merge_into(ctx, target_dict, source_dict, overwrite, depth + 1)?;
                 }
             }
-            Value::List(_) | Value::Bytes(_) => {
-                // Whether a list is replaced hangs on the dict around it being empty.
-                if overwrite || target.is_empty() {
-                    put(value.clone())?;
-                }
-            }
+            // Whether a list is replaced hangs on the dict around it being empty.
+            Value::List(_) | Value::Bytes(_) if overwrite || target.is_empty() => put(value.clone())?,
             _ => {}
         }
         if present.as_ref().is_some_and(|present| !is_empty(present)) {

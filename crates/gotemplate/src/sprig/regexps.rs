@@ -66,11 +66,14 @@ pub(super) const FUNCTIONS: &[Func] = &[
 /// Patterns a render keeps compiled; beyond that many it starts over.
 const CACHE_SIZE: usize = 256;
 
+/// A pattern, or why it is malformed.
+type Compiled = Result<Rc<GoRegex>, Rc<SyntaxError>>;
+
 /// The patterns compiled in this render: charts use few, again and again.
 #[derive(Default)]
-struct Cache(RefCell<HashMap<Str, Result<Rc<GoRegex>, Rc<SyntaxError>>>>);
+struct Cache(RefCell<HashMap<Str, Compiled>>);
 
-fn compile(ctx: &mut Ctx, pattern: &Str) -> Result<Result<Rc<GoRegex>, Rc<SyntaxError>>, Error> {
+fn compile(ctx: &mut Ctx, pattern: &Str) -> Result<Compiled, Error> {
     let cache = match ctx.extension::<Cache>() {
         Some(cache) => cache,
         None => {
@@ -140,14 +143,20 @@ fn texts(ctx: &mut Ctx, parts: &[&[u8]]) -> Answer {
 
 fn replace_all(ctx: &mut Ctx, regex: &GoRegex, args: &[Value]) -> Answer {
     let (text, replacement) = (args.text(1)?, args.text(2)?);
-    // Every `$` may stand for the whole text between two matches.
-    ctx.charge(text.len().saturating_add(text.len().saturating_add(1).saturating_mul(replacement.len())))?;
+    charge_replacement(ctx, regex, text, replacement)?;
+    // Each reference adds a part of its match, so all of its uses together add at most the text.
+    let references = memchr::memchr_iter(b'$', replacement).count();
+    ctx.charge(references.saturating_mul(text.len()))?;
     string(regex.replace_all(text, replacement))
+}
+
+fn charge_replacement(ctx: &mut Ctx, regex: &GoRegex, text: &[u8], replacement: &[u8]) -> Result<(), Error> {
+    let matches = regex.find_all(text, -1).len();
+    ctx.charge(text.len().saturating_add(matches.saturating_mul(replacement.len())))
 }
 
 fn replace_all_literal(ctx: &mut Ctx, regex: &GoRegex, args: &[Value]) -> Answer {
     let (text, replacement) = (args.text(1)?, args.text(2)?);
-    let matches = regex.find_all(text, -1).len();
-    ctx.charge(text.len().saturating_add(matches.saturating_mul(replacement.len())))?;
+    charge_replacement(ctx, regex, text, replacement)?;
     string(regex.replace_all_literal(text, replacement))
 }

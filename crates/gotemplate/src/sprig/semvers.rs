@@ -144,25 +144,25 @@ macro_rules! methods {
             method("Metadata", &[], STRING, |_, this, _| string(version(this)?.metadata())),
             method("String", &[], STRING, |_, this, _| string(version(this)?.to_string())),
             method("IncPatch", &[], GoType(&PLAIN), |_, this, _| {
-            Ok(plain(version(this)?.increment_patch().map_err(message)?))
-        }),
+                Ok(plain(version(this)?.increment_patch().map_err(message)?))
+            }),
             method("IncMinor", &[], GoType(&PLAIN), |_, this, _| {
-            Ok(plain(version(this)?.increment_minor().map_err(message)?))
-        }),
+                Ok(plain(version(this)?.increment_minor().map_err(message)?))
+            }),
             method("IncMajor", &[], GoType(&PLAIN), |_, this, _| {
-            Ok(plain(version(this)?.increment_major().map_err(message)?))
-        }),
+                Ok(plain(version(this)?.increment_major().map_err(message)?))
+            }),
             method("SetPrerelease", &[STRING], GoType(&PLAIN), |_, this, args| {
-            let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidPrerelease))?;
-            Ok(plain(version(this)?.with_prerelease(text).map_err(message)?))
-        }),
+                let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidPrerelease))?;
+                Ok(plain(version(this)?.with_prerelease(text).map_err(message)?))
+            }),
             method("SetMetadata", &[STRING], GoType(&PLAIN), |_, this, args| {
-            let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidMetadata))?;
-            Ok(plain(version(this)?.with_metadata(text).map_err(message)?))
-        }),
+                let text = args.text(0)?.to_str().ok_or_else(|| message(VersionError::InvalidMetadata))?;
+                Ok(plain(version(this)?.with_metadata(text).map_err(message)?))
+            }),
             method("MarshalJSON", &[], BYTES, |_, this, _| {
-            Ok(Value::bytes(format!("\"{}\"", version(this)?).into_bytes()))
-        }),
+                Ok(Value::bytes(format!("\"{}\"", version(this)?).into_bytes()))
+            }),
             method("MarshalText", &[], BYTES, |_, this, _| Ok(Value::bytes(version(this)?.to_string().into_bytes()))),
             method("Value", &[], ANY, |_, this, _| string(version(this)?.to_string())),
             $($more),*

@@ -150,12 +150,15 @@ fn wrap_with(ctx: &mut Ctx, args: &[Value]) -> Answer {
 
 fn replace(ctx: &mut Ctx, args: &[Value]) -> Answer {
     let (old, new, whole) = (args.text(0)?, args.text(1)?, args.text(2)?);
-    if new.len() > old.len() {
-        let most = whole.len() / old.len().max(1) + 1;
-        ctx.charge(most.saturating_mul(new.len() - old.len()).saturating_add(whole.len()))?;
-    } else {
-        ctx.charge(whole.len())?;
+    let growth = new.len().saturating_sub(old.len());
+    if growth > 0 {
+        let count = match old.len() {
+            0 => whole.len() + 1,
+            _ => memchr::memmem::find_iter(whole, old.as_bytes()).count(),
+        };
+        ctx.charge(count.saturating_mul(growth))?;
     }
+    ctx.charge(whole.len())?;
     string(text::replace(old, new, whole))
 }
 

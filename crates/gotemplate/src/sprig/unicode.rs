@@ -7,23 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Decodes the first rune as Go's `utf8.DecodeRune`: an invalid byte is U+FFFD of width 1.
-/// The text must not be empty.
-pub(crate) fn decode_rune(text: &[u8]) -> (char, usize) {
-    let first = text[0];
-    if first < 0x80 {
-        return (char::from(first), 1);
-    }
-    let longest = &text[..text.len().min(4)];
-    let valid = match std::str::from_utf8(longest) {
-        Ok(valid) => valid,
-        Err(error) => std::str::from_utf8(&longest[..error.valid_up_to()]).unwrap_or(""),
-    };
-    match valid.chars().next() {
-        Some(rune) => (rune, rune.len_utf8()),
-        None => (char::REPLACEMENT_CHARACTER, 1),
-    }
-}
+pub(crate) use crate::gofmt::decode_rune;
 
 /// The runes of `text` with the byte offset of each.
 pub(crate) fn rune_indices(text: &[u8]) -> impl Iterator<Item = (usize, char)> + '_ {

@@ -239,9 +239,12 @@ fn from_json_array(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
     }
 }
 
-fn to_yaml(_: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+fn to_yaml(ctx: &mut Ctx, args: &[Value]) -> Result<Value, Error> {
+    if json::encode(ctx, &args[0], json::Style::Compact).is_err() {
+        return Ok(Value::str(""));
+    }
     let text = goyaml::to_yaml(&args[0]).unwrap_or_default();
-    Ok(Value::str(text.trim_end_matches('\n')))
+    Ok(Value::str(text.strip_suffix('\n').unwrap_or(&text)))
 }
 
 fn remove_no_value(text: &[u8]) -> Vec<u8> {

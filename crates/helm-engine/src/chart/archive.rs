@@ -9,10 +9,10 @@ use super::load::LoadError;
 use crate::gostring;
 
 /// The most bytes a chart may have once unpacked: Helm's 100 MiB.
-pub const MAX_CHART_SIZE: u64 = 100 * 1024 * 1024;
+pub(crate) const MAX_CHART_SIZE: u64 = 100 * 1024 * 1024;
 
 /// The most bytes one file of a chart may have: 5 MiB, what Helm 3 allows.
-pub const MAX_FILE_SIZE: u64 = 5 * 1024 * 1024;
+pub(crate) const MAX_FILE_SIZE: u64 = 5 * 1024 * 1024;
 
 /// Byte order mark, cut off every file.
 pub(super) const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];

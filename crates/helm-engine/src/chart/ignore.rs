@@ -5,7 +5,7 @@ use crate::gopath::{PatternError, match_path};
 use crate::gostring;
 
 /// Name of the file the rules are in.
-pub const HELM_IGNORE: &str = ".helmignore";
+pub(crate) const HELM_IGNORE: &str = ".helmignore";
 
 /// A rule that cannot be used; the text is Helm's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,14 +46,14 @@ impl Rule {
 
 /// The rules of one chart.
 #[derive(Debug, Clone, Default)]
-pub struct Rules(Vec<Rule>);
+pub(crate) struct Rules(Vec<Rule>);
 
 impl Rules {
     /// Reads the rules of a `.helmignore` file and adds Helm's own.
     ///
     /// # Errors
     /// With the first pattern that is malformed or uses `**`.
-    pub fn parse(text: Option<&[u8]>) -> Result<Self, IgnoreError> {
+    pub(crate) fn parse(text: Option<&[u8]>) -> Result<Self, IgnoreError> {
         let mut rules = Self::default();
         let text = gostring::text(text.unwrap_or_default());
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -86,7 +86,7 @@ impl Rules {
 
     /// Whether a path is left out. A directory that is left out takes all below it along.
     #[must_use]
-    pub fn ignores(&self, path: &str, is_dir: bool) -> bool {
+    pub(crate) fn ignores(&self, path: &str, is_dir: bool) -> bool {
         for rule in &self.0 {
             if rule.negate {
                 if (rule.directories_only && !is_dir) || !rule.matches(path) {
@@ -101,7 +101,7 @@ impl Rules {
 
     /// Whether a file is left out, itself or through one of its directories.
     #[must_use]
-    pub fn ignores_file(&self, path: &str) -> bool {
+    pub(crate) fn ignores_file(&self, path: &str) -> bool {
         path.match_indices('/').any(|(at, _)| self.ignores(&path[..at], true)) || self.ignores(path, false)
     }
 }

@@ -6,9 +6,9 @@
 mod archive;
 mod decode;
 pub(crate) mod dependencies;
-mod ignore;
-pub mod load;
-pub mod metadata;
+pub(crate) mod ignore;
+pub(crate) mod load;
+pub(crate) mod metadata;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

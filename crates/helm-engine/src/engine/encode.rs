@@ -1,6 +1,7 @@
 //! Template values as YAML and JSON, and documents as template values, the way Helm's functions do it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use gotemplate::types::{LIST, MAP};
 use gotemplate::{Ctx, Error, List, Map, Str, Value, json};
@@ -55,9 +56,9 @@ pub(super) fn or_empty(written: Result<String, Error>) -> Result<String, Error> 
 
 /// Helm's `toYamlPretty`: go-yaml v3 itself, not by way of JSON.
 pub(super) fn to_yaml_pretty(ctx: &mut Ctx, value: &Value) -> Result<String, Error> {
-    let mut writer = YamlWriter::pretty(2);
-    pretty(ctx, value, 0, &mut writer)?;
-    let mut text = writer.finish().unwrap_or_default();
+    let mut writer = Pretty { writer: YamlWriter::pretty(2), times: Vec::new() };
+    writer.write(ctx, value, 0)?;
+    let mut text = writer.finish();
     if text.ends_with('\n') {
         text.pop();
     }
@@ -65,65 +66,93 @@ pub(super) fn to_yaml_pretty(ctx: &mut Ctx, value: &Value) -> Result<String, Err
     Ok(text)
 }
 
-fn pretty(ctx: &mut Ctx, value: &Value, depth: usize, writer: &mut YamlWriter) -> Result<(), Error> {
-    ctx.check_nesting(depth)?;
-    ctx.work(1)?;
-    match value {
-        Value::Nil => writer.null(),
-        Value::Bool(b) => writer.bool(*b),
-        Value::Int(i, _) => writer.number(Number::Int(*i)),
-        Value::Uint(u, _) => writer.number(Number::Uint(*u)),
-        Value::Float(f) => writer.number(Number::Float(*f)),
-        Value::Str(s) => writer.bytes(s.as_bytes()),
-        Value::Bytes(bytes) => {
-            let bytes = bytes.as_deref().unwrap_or_default();
-            writer.begin_array(bytes.len());
-            for byte in bytes {
-                writer.number(Number::Int(i64::from(*byte)));
-            }
-            writer.end_array();
-        }
-        Value::List(list) => {
-            writer.begin_array(list.len());
-            for item in list.iter() {
-                pretty(ctx, item, depth + 1, writer)?;
-            }
-            writer.end_array();
-        }
-        Value::Map(map) => {
-            let entries = map.entries();
-            let keys: Vec<Cow<'_, str>> = entries.iter().map(|(key, _)| key.to_string_lossy()).collect();
-            let mut order: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-            writer.sort_keys(&mut order);
-            writer.begin_object(order.len());
-            for key in order {
-                writer.key(key);
-                if let Some(at) = keys.iter().position(|name| name == key) {
-                    pretty(ctx, &entries[at].1, depth + 1, writer)?;
-                }
-            }
-            writer.end_object();
-        }
-        Value::Host(host) => {
-            if let Some(text) = host.underlying().and(host.string()) {
-                writer.bytes(text.as_bytes());
-            } else if let Some(json @ Value::Str(_)) = host.json() {
-                pretty(ctx, &json, depth + 1, writer)?;
-            } else {
-                let fields = host.fields();
-                writer.begin_object(fields.len());
-                for (name, value) in fields {
-                    writer.key(&name.to_lowercase());
-                    pretty(ctx, &value, depth + 1, writer)?;
-                }
-                writer.end_object();
-            }
-        }
-        Value::Complex(..) | Value::Func(_) => {
-            return Err(Error::msg(format!("cannot marshal type: {}", value.type_name())));
-        }
+/// Writes values as go-yaml v3 does.
+struct Pretty {
+    writer: YamlWriter,
+    /// Timestamps, which are plain scalars; the writer only knows texts, so each is written as a
+    /// mark that is replaced at the end.
+    times: Vec<String>,
+}
+
+/// A text that stands for a timestamp: plain, and made of characters that are nobody's.
+fn time_mark(at: usize) -> String {
+    format!("\u{f8ff}{at}\u{f8ff}")
+}
+
+impl Pretty {
+    fn finish(self) -> String {
+        let text = self.writer.finish().unwrap_or_default();
+        self.times.iter().enumerate().fold(text, |text, (at, time)| text.replace(&time_mark(at), time))
     }
-    Ok(())
+
+    fn write(&mut self, ctx: &mut Ctx, value: &Value, depth: usize) -> Result<(), Error> {
+        ctx.check_nesting(depth)?;
+        ctx.work(1)?;
+        match value {
+            Value::Nil => self.writer.null(),
+            Value::Bool(b) => self.writer.bool(*b),
+            Value::Int(i, _) => self.writer.number(Number::Int(*i)),
+            Value::Uint(u, _) => self.writer.number(Number::Uint(*u)),
+            Value::Float(f) => self.writer.number(Number::Float(*f)),
+            Value::Str(s) => self.writer.bytes(s.as_bytes()),
+            Value::Bytes(bytes) => {
+                let bytes = bytes.as_deref().unwrap_or_default();
+                self.writer.begin_array(bytes.len());
+                for byte in bytes {
+                    self.writer.number(Number::Int(i64::from(*byte)));
+                }
+                self.writer.end_array();
+            }
+            Value::List(list) => {
+                self.writer.begin_array(list.len());
+                for item in list.iter() {
+                    self.write(ctx, item, depth + 1)?;
+                }
+                self.writer.end_array();
+            }
+            Value::Map(map) => self.map(ctx, map, depth)?,
+            Value::Host(host) => {
+                if let Some(text) = host.underlying().and(host.string()) {
+                    self.writer.bytes(text.as_bytes());
+                } else if let Some(Value::Str(text)) = host.json() {
+                    if host.go_type().name() == "time.Time" {
+                        self.writer.string(&time_mark(self.times.len()));
+                        self.times.push(text.to_string_lossy().into_owned());
+                    } else {
+                        self.writer.bytes(text.as_bytes());
+                    }
+                } else {
+                    let fields = host.fields();
+                    self.writer.begin_object(fields.len());
+                    for (name, value) in fields {
+                        self.writer.key(&name.to_lowercase());
+                        self.write(ctx, &value, depth + 1)?;
+                    }
+                    self.writer.end_object();
+                }
+            }
+            Value::Complex(..) | Value::Func(_) => {
+                return Err(Error::msg(format!("cannot marshal type: {}", value.type_name())));
+            }
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, ctx: &mut Ctx, map: &Map, depth: usize) -> Result<(), Error> {
+        let entries = map.entries();
+        let keys: Vec<Cow<'_, str>> = entries.iter().map(|(key, _)| key.to_string_lossy()).collect();
+        let mut order: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        self.writer.sort_keys(&mut order);
+        let by_key: HashMap<&str, &Value> =
+            keys.iter().map(AsRef::as_ref).zip(entries.iter().map(|(_, value)| value)).collect();
+        self.writer.begin_object(order.len());
+        for key in order {
+            self.writer.key(key);
+            self.write(ctx, by_key[key], depth + 1)?;
+        }
+        self.writer.end_object();
+        Ok(())
+    }
 }
 
 /// Builds template values from documents; every number is a float, as JSON's are.

@@ -1,5 +1,6 @@
 //! Compiles a chart once and renders it many times.
 
+mod chart_object;
 mod compiled;
 mod encode;
 mod errors;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use boon::{CompileError, ErrorKind, ValidationError};
+use gotemplate::sprig::regexp::GoRegex;
 use serde_json::{Number, Value};
 
 use super::tree;
@@ -104,7 +105,8 @@ pub(super) fn message(kind: &ErrorKind<'_, '_>) -> String {
         ErrorKind::Const { want } if is_collection(want) => "'const' failed".to_owned(),
         ErrorKind::Const { want } => format!("value must be {}", primitive(want)),
         ErrorKind::Format { got, want, err } => {
-            format!("{} is not valid {want}: {}", primitive(got), format_error(want, &err.to_string()))
+            let go_error = got.as_str().filter(|_| *want == "regex").and_then(go_regex_error);
+            format!("{} is not valid {want}: {}", primitive(got), go_error.unwrap_or_else(|| err.to_string()))
         }
         ErrorKind::MinProperties { got, want } => counted("minProperties", *got, *want),
         ErrorKind::MaxProperties { got, want } => counted("maxProperties", *got, *want),
@@ -150,12 +152,9 @@ pub(super) fn message(kind: &ErrorKind<'_, '_>) -> String {
     }
 }
 
-/// Where the two libraries word a format's error differently.
-fn format_error(format: &str, error: &str) -> String {
-    match format {
-        "regex" => format!("error parsing regexp: {error}"),
-        _ => error.to_owned(),
-    }
+/// What Go says about a regular expression; none if it accepts it.
+fn go_regex_error(pattern: &str) -> Option<String> {
+    GoRegex::new(pattern.as_bytes()).err().map(|error| error.to_string())
 }
 
 fn contained(bound: &str, got: &[usize], want: usize) -> String {
@@ -200,7 +199,7 @@ fn count(number: usize) -> String {
 fn grouped(digits: &str) -> String {
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -335,3 +335,65 @@ impl<'d> Parsed<'d> {
         Ok(Self { subject, public_info, key_id })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::sprig::Surroundings;
+
+    /// The key whose seed is 32 times the byte 7.
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH
+-----END PRIVATE KEY-----
+";
+
+    fn fixed() -> Ctx {
+        let mut ctx = Ctx::new(Limits::default());
+        let now = || Time::from_unix(1_700_000_000, 0, Zone::Utc);
+        ctx.set_extension(Surroundings::new(now, |buffer| buffer.fill(0x5a)));
+        ctx
+    }
+
+    fn cert(value: &Value) -> &str {
+        value.as_host::<Certificate>().unwrap().cert.to_str().unwrap()
+    }
+
+    #[test]
+    fn certificates_are_gos_byte_for_byte() {
+        let mut ctx = fixed();
+        let arguments = [Value::str("my-ca"), Value::int(365), Value::str(KEY)];
+        let ca = authority(&mut ctx, &arguments, Some(2)).unwrap();
+        assert_eq!(cert(&ca), include_str!("testdata/ca.pem"));
+        let arguments = [
+            Value::str("*.example.com"),
+            Value::list(vec![Value::str("10.0.0.1"), Value::str("::1")]),
+            Value::list(vec![Value::str("a.b")]),
+            Value::int(20_000),
+            ca.clone(),
+            Value::str(KEY),
+        ];
+        let leaf = signed(&mut ctx, &arguments, Some(5)).unwrap();
+        assert_eq!(cert(&leaf), include_str!("testdata/leaf.pem"));
+        let encoded = |text: &str| Value::str(crate::sprig::base64_encode(text.as_bytes()));
+        let custom = build_custom(&mut ctx, &[encoded(cert(&leaf)), encoded(KEY)]).unwrap();
+        assert_eq!(cert(&custom), cert(&leaf));
+    }
+
+    #[test]
+    fn a_signer_must_be_the_authority() {
+        let mut ctx = fixed();
+        let arguments = [Value::str("ca"), Value::int(1), Value::str(KEY)];
+        let ca = authority(&mut ctx, &arguments, Some(2)).unwrap();
+        let other = super::super::key::generate_pem(&mut ctx, &[Value::str("ecdsa")]).unwrap();
+        let mixed = Certificate { cert: cert(&ca).into(), key: other.as_str().unwrap().clone() };
+        let nil = Value::Nil;
+        let arguments =
+            [Value::str("x"), nil.clone(), nil, Value::int(1), Value::host(mixed), Value::str(KEY)];
+        let error = signed(&mut ctx, &arguments, Some(5)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "error creating certificate: x509: provided PrivateKey doesn't match parent's PublicKey"
+        );
+    }
+}

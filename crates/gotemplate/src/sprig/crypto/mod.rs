@@ -21,9 +21,9 @@ const C: GoType = GoType(&CERTIFICATE);
 
 /// The functions of sprig around cryptography and randomness.
 pub(super) const FUNCTIONS: &[Func] = &[
-    Func::new("sha1sum", &[STRING], STRING, |ctx, args| hash::<sha1::Sha1>(ctx, args)),
-    Func::new("sha256sum", &[STRING], STRING, |ctx, args| hash::<sha2::Sha256>(ctx, args)),
-    Func::new("sha512sum", &[STRING], STRING, |ctx, args| hash::<sha2::Sha512>(ctx, args)),
+    Func::new("sha1sum", &[STRING], STRING, hash::<sha1::Sha1>),
+    Func::new("sha256sum", &[STRING], STRING, hash::<sha2::Sha256>),
+    Func::new("sha512sum", &[STRING], STRING, hash::<sha2::Sha512>),
     Func::new("adler32sum", &[STRING], STRING, |ctx, args| {
         charge_hash(ctx, args)?;
         string(adler32(args.text(0)?).to_string())

@@ -34,7 +34,7 @@ pub(super) fn ascii(ctx: &mut Ctx, args: &[Value]) -> Answer {
 
 /// That many characters, each with the same chance; a negative count gives none.
 fn of_characters(ctx: &mut Ctx, args: &[Value], belongs: fn(&u8) -> bool) -> Answer {
-    let characters: Vec<u8> = (0..=127).filter(|byte| belongs(byte)).collect();
+    let characters: Vec<u8> = (0..=127).filter(belongs).collect();
     let count = usize::try_from(args.int(0)?).unwrap_or(0);
     ctx.charge(count)?;
     ctx.work(count as u64 / 8)?;

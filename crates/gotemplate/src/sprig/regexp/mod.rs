@@ -6,7 +6,9 @@
 
 mod ast;
 mod class;
+mod error;
 mod parse;
+mod scan;
 
 use std::borrow::Cow;
 
@@ -15,7 +17,7 @@ use regex_automata::meta;
 use regex_automata::util::captures::Captures;
 
 use super::unicode::rune_indices;
-pub use parse::SyntaxError;
+pub use error::SyntaxError;
 
 /// Bytes the compiled form of one pattern may take, as Go bounds its own.
 const COMPILED_SIZE_LIMIT: usize = 64 << 20;

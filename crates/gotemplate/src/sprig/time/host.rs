@@ -17,6 +17,11 @@ static WEEKDAY: TypeDesc = TypeDesc::host("time.Weekday", Kind::Int, NAMED_METHO
 
 static LOCATION: TypeDesc = TypeDesc::host("*time.Location", Kind::Pointer, NAMED_METHODS);
 
+// Go methods that no template can call, because they give back more than a value and an error.
+static INT_AND_INT: TypeDesc = TypeDesc::unusable("second return value should be error; is int");
+static TWO_TIMES: TypeDesc = TypeDesc::unusable("second return value should be error; is time.Time");
+static THREE_NUMBERS: TypeDesc = TypeDesc::unusable("has 3 return values; should be 1 or 2");
+
 impl Host for Time {
     fn go_type(&self) -> GoType {
         GoType(&TIME)
@@ -135,6 +140,10 @@ const fn method(name: &'static str, params: &'static [GoType], result: GoType, c
     Method { name, params, variadic: false, result, call }
 }
 
+const fn uncallable(name: &'static str, reason: GoType) -> Method {
+    method(name, &[], reason, |_, _, _| Ok(Value::Nil))
+}
+
 static NAMED_METHODS: &[Method] = &[method("String", &[], STRING, |_, this, _| match this {
     Value::Host(host) => string(host.string().unwrap_or_default()),
     _ => string(""),
@@ -159,6 +168,11 @@ static TIME_METHODS: &[Method] = &[
         let location: &Location = receiver(args.any(0))?;
         Ok(Value::host(time(this)?.in_zone(location.0.clone())))
     }),
+    uncallable("Clock", GoType(&THREE_NUMBERS)),
+    uncallable("Date", GoType(&THREE_NUMBERS)),
+    uncallable("ISOWeek", GoType(&INT_AND_INT)),
+    uncallable("Zone", GoType(&INT_AND_INT)),
+    uncallable("ZoneBounds", GoType(&TWO_TIMES)),
     method("IsZero", &[], BOOL, |_, this, _| bool(time(this)?.is_zero())),
     method("Local", &[], GoType(&TIME), |ctx, this, _| {
         let local = crate::sprig::surroundings::local_zone(ctx);
