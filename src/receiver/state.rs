@@ -118,6 +118,9 @@ pub struct Rejection {
     pub reason: String,
 }
 
+/// What a count is kept by: receiver, outcome, token.
+type Counted = (Option<ObjectKey>, Outcome, Option<Slot>);
+
 /// What requests share. Cheap to clone.
 #[derive(Clone)]
 pub struct ReceiverState(Arc<Shared>);
