@@ -2,6 +2,8 @@
 //!
 //! A new arrow is a decision: change the table in a commit of its own and say why.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

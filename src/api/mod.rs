@@ -64,6 +64,9 @@ pub struct ApiParts {
 /// A call into another room.
 pub type Call<Q, A> = Arc<dyn Fn(Q) -> BoxFuture<'static, Result<A, ApiError>> + Send + Sync>;
 
+/// The path of a Receiver's hook.
+pub type HookPath = Arc<dyn Fn(&ObjectKey) -> Option<String> + Send + Sync>;
+
 /// What other rooms do for the API; `app` fills them in.
 #[derive(Clone)]
 pub struct Callbacks {
@@ -77,7 +80,7 @@ pub struct Callbacks {
     /// The last deliveries that were refused, newest first.
     pub rejected: Arc<dyn Fn() -> Vec<Rejection> + Send + Sync>,
     /// The path of a Receiver's hook (`/hook/<hex>`), if its secret can be read.
-    pub hook_path: Arc<dyn Fn(&ObjectKey) -> Option<String> + Send + Sync>,
+    pub hook_path: HookPath,
 }
 
 /// Which door a request comes in by.

@@ -23,6 +23,7 @@ const MAX_ANSWER: usize = 64 << 10;
 
 /// Addresses of receivers, and deliveries to them
 #[derive(Debug, clap::Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, parsed once")]
 pub(super) enum Hook {
     /// Where receivers listen
     Url(UrlArgs),

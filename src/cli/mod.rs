@@ -43,6 +43,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, clap::Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, parsed once")]
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Demo(demo::DemoArgs),

@@ -6,7 +6,7 @@
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Map, Value};
 
-use super::apply::{Action, ApplyOptions};
+use super::applied::{Action, ApplyOptions};
 use super::error::{ApiError, Reason};
 use super::mask::MASK;
 use super::object::{Manifest, ObjectId};

@@ -118,6 +118,9 @@ pub struct Rejection {
     pub reason: String,
 }
 
+/// What a count is kept by: receiver, outcome, token.
+type Counted = (Option<ObjectKey>, Outcome, Option<Slot>);
+
 /// What requests share. Cheap to clone.
 #[derive(Clone)]
 pub struct ReceiverState(Arc<Shared>);
@@ -132,8 +135,11 @@ struct Shared {
     budget: Budget,
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
-    counts: Mutex<BTreeMap<(Option<ObjectKey>, Outcome, Option<Slot>), u64>>,
+    counts: Mutex<BTreeMap<Counted, u64>>,
 }
+
+/// What requests are counted by: the Receiver, what became of them, which token matched.
+type Counted = (Option<ObjectKey>, Outcome, Option<Slot>);
 
 impl ReceiverState {
     /// Reads the Receivers; changes are noticed from then on.

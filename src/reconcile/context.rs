@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use flux_api::{Condition, FluxObject, Time};
+use flux_api::{FluxObject, Time};
 use helm_engine::{HelmProfile, Limits};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -366,11 +366,6 @@ pub(super) fn controller(object: &FluxObject) -> &'static str {
         "image.toolkit.fluxcd.io" => "image-automation-controller",
         _ => "notification-controller",
     }
-}
-
-/// Ready and nothing else, as Flux leaves the conditions of a good run.
-pub(super) fn is_ready(conditions: &[Condition]) -> bool {
-    flux_api::conditions::is_ready(conditions)
 }
 
 /// The revision of a job's step, for `sluice explain <commit>`.

@@ -1,0 +1,27 @@
+//! The scenario on real control planes: real kube-apiservers, controllers and etcd, the real `git` pushing over HTTP, the
+//! real `helm` reading the releases, and an HTTP sink for every chat format.
+//!
+//! Runs when `SLUICE_E2E=1`, with the binaries in `TESTCLUSTER` and `HELM` (`scripts/test` sets all three). Otherwise each
+//! test says that it was skipped.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "../contract/client.rs"]
+mod client;
+mod failures;
+mod hooks;
+mod outage;
+mod planes;
+mod polling;
+mod scenario;
+mod stage;
+mod tools;
+
+/// The control planes, or `None` and a line that says why not.
+fn planes() -> Option<&'static planes::Planes> {
+    if std::env::var_os("SLUICE_E2E").is_none() {
+        eprintln!("SKIPPED: SLUICE_E2E is not set\nhint: scripts/test builds what is needed and runs this");
+        return None;
+    }
+    Some(planes::Planes::shared())
+}
