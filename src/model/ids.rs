@@ -55,6 +55,14 @@ impl DeliveryId {
     }
 }
 
+impl DeliveryId {
+    /// When it arrived, to the millisecond: part of the id itself.
+    pub fn arrived(&self) -> Option<super::Timestamp> {
+        let (seconds, nanoseconds) = uuid::Uuid::parse_str(&self.0).ok()?.get_timestamp()?.to_unix();
+        super::Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
+    }
+}
+
 impl JobId {
     /// A fresh id.
     pub fn generate() -> Self {
