@@ -4,6 +4,8 @@
 //! limping on. No decision about any Kubernetes object is made here.
 
 mod agent;
+mod callbacks;
 mod store;
 
 pub use agent::{Agent, AgentOptions};
+pub use callbacks::callbacks;

@@ -4,8 +4,11 @@
 //!
 //! * [`model`]: ids, revisions, causes and events; no I/O.
 
+pub mod api;
 pub mod app;
+pub mod cli;
 pub mod cluster;
+pub mod config;
 pub mod demo;
 pub mod model;
 pub mod notify;
@@ -16,3 +19,4 @@ pub mod reconcile;
 pub mod release;
 pub mod render;
 pub mod source;
+pub mod telemetry;

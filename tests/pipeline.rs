@@ -120,6 +120,6 @@ async fn the_demonstrations_tour_plays_to_its_end() {
         dir: Some(dir.path().to_owned()),
         ..sluice::demo::tour::DemoOptions::default()
     };
-    let played = sluice::demo::tour::run(options, async |_, _| Ok(()));
-    support::patiently("the tour", played).await.unwrap();
+    let played = Box::pin(sluice::demo::tour::run(options, async |_, _| Ok(())));
+    Box::pin(support::patiently("the tour", played)).await.unwrap();
 }

@@ -20,6 +20,7 @@ use crate::reconcile::{
 };
 use crate::render::pool::RenderPool;
 use crate::source::{SourceLimits, Sources};
+use crate::telemetry::Metrics;
 
 /// Everything the agent is started with; the listeners are opened by the caller.
 pub struct AgentOptions {
@@ -43,6 +44,8 @@ pub struct AgentOptions {
     pub receiver: ReceiverSettings,
     /// Where webhooks arrive, opened by the caller; without it none do.
     pub hooks: Option<TcpListener>,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
 }
@@ -61,6 +64,7 @@ impl AgentOptions {
             notify: notify::Policy::default(),
             receiver: ReceiverSettings::default(),
             hooks: None,
+            metrics: Metrics::new(),
             clock: Clock::system(),
         }
     }
@@ -80,6 +84,8 @@ pub struct Agent {
     pub reconciler: Reconciler,
     /// The inbox's door.
     pub receiver: ReceiverState,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     store: tokio::task::JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
@@ -102,6 +108,7 @@ impl Agent {
             notify,
             receiver,
             hooks,
+            metrics,
             clock,
         } = options;
         let (queue, writer) = Queue::open(&state, queue, clock.clone()).await?;
@@ -123,6 +130,7 @@ impl Agent {
             clusters: clusters.clone(),
             pool,
             notify: notify::Client::new(notify),
+            metrics: metrics.clone(),
             clock,
             settings: reconciler,
         });
@@ -134,6 +142,7 @@ impl Agent {
             sources,
             reconciler: reconciler.clone(),
             receiver: receiver.clone(),
+            metrics,
             tasks: JoinSet::new(),
             store,
             shutdown: shutdown.clone(),

@@ -16,8 +16,8 @@ use helm_engine::capabilities::{Capabilities, KubeVersion};
 use helm_engine::manifest::HookEvent;
 use helm_engine::values::{Map, load_values, merge_maps, strvals};
 use helm_engine::{
-    Chart, ChartFiles, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext, Rendered, TemplateOutput,
-    load_archive, load_files,
+    Chart, ChartFiles, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext, Rendered,
+    TemplateOutput, load_archive, load_files,
 };
 
 /// The most bytes a chart directory may hold; helm's limit.
@@ -142,7 +142,8 @@ fn template(args: &TemplateArgs) -> anyhow::Result<String> {
     let limits = Limits::default();
     let mut context = RenderContext::new(&release, &capabilities, Rc::new(NoCluster), &limits);
     context.skip_schema_validation = args.skip_schema_validation;
-    let rendered = compiled.render_with(&values, &context).map_err(|error| anyhow!("{}", error.cli_text()))?;
+    let rendered =
+        compiled.render_with(&values, &context).map_err(|error| anyhow!("{}", error.cli_text()))?;
     let options = TemplateOutput {
         include_crds: args.include_crds,
         no_hooks: args.no_hooks,
@@ -215,7 +216,11 @@ fn load(path: &Path) -> anyhow::Result<Chart> {
         if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
             bail!("file '{shown}' seems to be a YAML file, but expected a gzipped archive");
         }
-        let kind = if std::str::from_utf8(&bytes).is_ok() { "text/plain; charset=utf-8" } else { "application/octet-stream" };
+        let kind = if std::str::from_utf8(&bytes).is_ok() {
+            "text/plain; charset=utf-8"
+        } else {
+            "application/octet-stream"
+        };
         bail!("file '{shown}' does not appear to be a gzipped archive; got '{kind}'");
     }
     Ok(load_archive(&bytes)?)
@@ -245,7 +250,9 @@ fn read_directory(root: &Path) -> anyhow::Result<ChartFiles> {
             let mut data = Vec::new();
             fs::File::open(&path)?.take(remaining + 1).read_to_end(&mut data)?;
             remaining = remaining.checked_sub(data.len() as u64).ok_or_else(|| {
-                anyhow!("error reading {name}: chart exceeds maximum decompressed size of {MAX_CHART_BYTES} bytes")
+                anyhow!(
+                    "error reading {name}: chart exceeds maximum decompressed size of {MAX_CHART_BYTES} bytes"
+                )
             })?;
             files.insert(name, data);
         }
@@ -257,21 +264,25 @@ fn read_directory(root: &Path) -> anyhow::Result<ChartFiles> {
 fn merge_values(args: &TemplateArgs) -> anyhow::Result<Map> {
     let mut values = Map::new();
     for file in &args.values {
-        let loaded = load_values(&read_file(file)?).map_err(|error| anyhow!("failed to parse {file}: {error}"))?;
+        let loaded =
+            load_values(&read_file(file)?).map_err(|error| anyhow!("failed to parse {file}: {error}"))?;
         values = merge_maps(values, loaded);
     }
     for line in &args.set_json {
         if line.trim_start().starts_with('{') {
             let json: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line.trim())
                 .map_err(|_| anyhow!("failed parsing --set-json data JSON: {line}"))?;
-            let over = json.iter().map(|(key, value)| (key.clone(), helm_engine::values::Value::from_json(value)));
+            let over =
+                json.iter().map(|(key, value)| (key.clone(), helm_engine::values::Value::from_json(value)));
             values = merge_maps(values, over.collect());
         } else {
-            strvals::parse_json_into(line, &mut values).map_err(|_| anyhow!("failed parsing --set-json data {line}"))?;
+            strvals::parse_json_into(line, &mut values)
+                .map_err(|_| anyhow!("failed parsing --set-json data {line}"))?;
         }
     }
     for line in &args.set {
-        strvals::parse_into(line, &mut values).map_err(|error| anyhow!("failed parsing --set data: {error}"))?;
+        strvals::parse_into(line, &mut values)
+            .map_err(|error| anyhow!("failed parsing --set data: {error}"))?;
     }
     for line in &args.set_string {
         strvals::parse_into_string(line, &mut values)
@@ -326,7 +337,8 @@ fn write_files(args: &TemplateArgs, rendered: &Rendered, release: &str) -> anyho
         if let Some(parent) = Path::new(&file).parent() {
             fs::create_dir_all(parent)?;
         }
-        let mut out = fs::OpenOptions::new().create(true).write(true).append(append).truncate(!append).open(&file)?;
+        let mut out =
+            fs::OpenOptions::new().create(true).write(true).append(append).truncate(!append).open(&file)?;
         write!(out, "---\n# Source: {path}\n{text}\n")?;
         written.push_str(&format!("wrote {file}\n"));
         Ok(())
@@ -371,7 +383,10 @@ mod tests {
         write("Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n");
         write("values.yaml", "a: 1\nb: {c: x}\n");
         write(".helmignore", "*.bak\n");
-        write("templates/a.yaml", "kind: ConfigMap\nname: {{ .Release.Name }}\na: {{ .Values.a }}\nc: {{ .Values.b.c }}\n");
+        write(
+            "templates/a.yaml",
+            "kind: ConfigMap\nname: {{ .Release.Name }}\na: {{ .Values.a }}\nc: {{ .Values.b.c }}\n",
+        );
         write("templates/b.yaml", "kind: Secret\nk: {{ .Capabilities.KubeVersion.Minor }}\n");
         write("templates/x.bak", "{{ nonsense");
         write(
@@ -401,9 +416,15 @@ mod tests {
             "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 33\n\n---\n# Source: app/templates/a.yaml\nkind: ConfigMap\nname: web\na: 2\nc:\n---\n# Source: app/templates/tests/t.yaml\nkind: Pod\nmetadata:\n  name: t\n  annotations:\n    helm.sh/hook: test\n\n"
         );
         args.show_only = vec!["templates/b*".to_owned()];
-        assert_eq!(template(&args).unwrap(), "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 33\n\n\n");
+        assert_eq!(
+            template(&args).unwrap(),
+            "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 33\n\n\n"
+        );
         args.show_only = vec!["templates/z.yaml".to_owned()];
-        assert_eq!(template(&args).unwrap_err().to_string(), "could not find template templates/z.yaml in chart");
+        assert_eq!(
+            template(&args).unwrap_err().to_string(),
+            "could not find template templates/z.yaml in chart"
+        );
     }
 
     #[test]
@@ -415,7 +436,12 @@ mod tests {
         args.name_template = "{{ \"x\" | repeat 3 }}".to_owned();
         assert!(template(&args).unwrap().contains("name: xxx\n"));
         args.name_template = "No".to_owned();
-        assert!(template(&args).unwrap_err().to_string().starts_with("release name check failed: release name \"No\""));
+        assert!(
+            template(&args)
+                .unwrap_err()
+                .to_string()
+                .starts_with("release name check failed: release name \"No\"")
+        );
     }
 
     #[test]
@@ -423,12 +449,16 @@ mod tests {
         let chart = chart();
         for (change, text) in [
             (
-                (|args: &mut TemplateArgs| args.values = vec!["nope.yaml".to_owned()]) as fn(&mut TemplateArgs),
+                (|args: &mut TemplateArgs| args.values = vec!["nope.yaml".to_owned()])
+                    as fn(&mut TemplateArgs),
                 "open nope.yaml: no such file or directory",
             ),
             (|args| args.set = vec!["a".to_owned()], "failed parsing --set data: key \"a\" has no value"),
             (|args| args.set_json = vec!["a=[".to_owned()], "failed parsing --set-json data a=["),
-            (|args| args.kube_version = "x".to_owned(), "invalid kube version 'x': could not parse \"x\" as version"),
+            (
+                |args| args.kube_version = "x".to_owned(),
+                "invalid kube version 'x': could not parse \"x\" as version",
+            ),
             (|args| args.args[1] = "./nope".to_owned(), "path \"./nope\" not found"),
             (|args| args.generate_name = true, "cannot set --generate-name and also specify a name"),
         ] {

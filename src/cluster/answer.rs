@@ -210,6 +210,8 @@ pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Reason {
                 std::io::ErrorKind::TimedOut => "timed out".to_owned(),
                 std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
                 std::io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+                // rustls's own words end in the address of its manual.
+                std::io::ErrorKind::UnexpectedEof => "closed by the other end".to_owned(),
                 _ => io.to_string(),
             };
         } else {

@@ -8,7 +8,8 @@ use futures::stream::{self, StreamExt as _};
 use http::Method;
 use serde_json::json;
 
-use super::apply::{ObjectFailure, carries};
+use super::applied::ObjectFailure;
+use super::apply::carries;
 use super::error::{ApiError, Reason};
 use super::member::Call;
 use super::object::ObjectId;

@@ -6,7 +6,7 @@
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Map, Value};
 
-use super::apply::{Action, ApplyOptions};
+use super::applied::{Action, ApplyOptions};
 use super::error::{ApiError, Reason};
 use super::mask::MASK;
 use super::object::{Manifest, ObjectId};
@@ -33,6 +33,10 @@ pub struct ObjectDiff {
     pub changes: Vec<FieldChange>,
     /// The same as `kubectl diff` shows it: unified, of YAML. Empty when nothing changes.
     pub text: String,
+    /// The object as it is, YAML, secrets masked; none when it is not there.
+    pub before: Option<String>,
+    /// The object as it would be; none when it would go.
+    pub after: Option<String>,
     /// Why it cannot be told, or could not be applied.
     pub error: Option<ApiError>,
 }
@@ -58,10 +62,20 @@ impl Cluster {
     ) -> Result<Vec<ObjectDiff>, ApiError> {
         let apply = ApplyOptions { dry_run: true, ..options.apply.clone() };
         let apply = &apply;
-        let one = |object| Box::pin(async move { self.diff_one(object, objects, apply).await });
-        let compared: Vec<_> =
-            stream::iter(objects).map(one).buffered(apply.concurrency.max(1)).collect().await;
-        compared.into_iter().collect()
+        let mut compared = Vec::with_capacity(objects.len());
+        let one = |index: usize| Box::pin(self.diff_one(&objects[index], objects, apply));
+        let mut running = stream::iter((0..objects.len()).map(one)).buffered(apply.concurrency.max(1));
+        while let Some(diff) = running.next().await {
+            compared.push(diff?);
+        }
+        Ok(compared)
+    }
+
+    /// The object that a release would take away, as it is now; none when it is gone already.
+    pub async fn diff_removed(&self, id: &ObjectId) -> Result<Option<ObjectDiff>, ApiError> {
+        let Some(live) = self.get(id).await? else { return Ok(None) };
+        let [before, _] = comparable(id, Some(&live), None);
+        Ok(Some(report(id.clone(), Action::Configured, before.as_ref(), None)))
     }
 
     async fn diff_one(
@@ -112,7 +126,15 @@ fn broken(object: ObjectId, error: ApiError) -> Result<ObjectDiff, ApiError> {
         return Err(error);
     }
     let (changes, text) = (Vec::new(), String::new());
-    Ok(ObjectDiff { object, action: Action::Configured, changes, text, error: Some(error) })
+    Ok(ObjectDiff {
+        object,
+        action: Action::Configured,
+        changes,
+        text,
+        before: None,
+        after: None,
+        error: Some(error),
+    })
 }
 
 fn is_defined(manifest: &Manifest, all: &[Manifest]) -> bool {
@@ -123,7 +145,8 @@ fn report(object: ObjectId, action: Action, before: Option<&Value>, after: Optio
     let mut changes = Vec::new();
     compare("", before, after, &mut changes);
     let text = unified(&object, before, after);
-    ObjectDiff { object, action, changes, text, error: None }
+    let yaml = |side: Option<&Value>| side.and_then(|side| goyaml::to_yaml(side).ok());
+    ObjectDiff { object, action, changes, text, before: yaml(before), after: yaml(after), error: None }
 }
 
 /// Both sides without what the server keeps for itself, and with the values of Secrets masked.

@@ -68,7 +68,13 @@ fn clusters(deadline: Duration) -> Clusters {
     // Another test may have been first.
     rustls::crypto::ring::default_provider().install_default().ok();
     let policy = KubeconfigPolicy { insecure_tls: true, ..KubeconfigPolicy::default() };
-    let settings = ClusterSettings { call_deadline: deadline, policy, ..ClusterSettings::default() };
+    let settings = ClusterSettings {
+        call_deadline: deadline,
+        watch_silence: Duration::from_millis(200),
+        policy,
+        own_host: Some("127.0.0.1:9".to_owned()),
+        ..ClusterSettings::default()
+    };
     Clusters::new(settings, Clock::manual("2026-01-01T00:00:00Z".parse().unwrap()))
 }
 
@@ -458,4 +464,62 @@ async fn an_unknown_kind_is_asked_for_once_more_and_then_named() {
     let text = error.to_string();
     assert!(text.contains("no matches for kind \"Widget\" in version \"x.io/v1\""), "{text}");
     assert_eq!(fake.calls.load(Ordering::SeqCst), 0, "nothing was applied");
+}
+
+#[tokio::test]
+async fn f13_a_silent_watch_is_checked_by_a_list() {
+    let fake = fake(|call, request| async move {
+        if request.uri().query().is_some_and(|q| q.contains("watch=1")) {
+            return Response::new(Body::from_stream(
+                futures::stream::pending::<Result<&str, std::io::Error>>(),
+            ));
+        }
+        // Gone by the second list, and nobody said so.
+        let items = if call == 0 { json!([{"metadata": {"name": "a"}}]) } else { json!([]) };
+        axum::Json(json!({"metadata": {"resourceVersion": "9"}, "items": items})).into_response()
+    })
+    .await;
+    let clusters = clusters(Duration::from_secs(5));
+    let cluster = connect(&clusters, &format!("http://{}", fake.address));
+    let options = WaitOptions {
+        wait_for: WaitFor::Deleted,
+        timeout: Duration::from_secs(10),
+        ..WaitOptions::default()
+    };
+    cluster.wait(&[config_map("a").id], &options).await.unwrap();
+    assert_eq!(fake.calls.load(Ordering::SeqCst), 3, "list, watch, list");
+}
+
+#[tokio::test]
+async fn f13_a_wait_outlives_a_server_that_comes_back() {
+    let fake = fake(|call, _| async move {
+        match call {
+            0..3 => refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "starting"),
+            _ => axum::Json(
+                json!({"metadata": {"resourceVersion": "9"}, "items": [{"metadata": {"name": "a"}}]}),
+            )
+            .into_response(),
+        }
+    })
+    .await;
+    let clusters = clusters(Duration::from_secs(5));
+    let cluster = connect(&clusters, &format!("http://{}", fake.address));
+    let options = WaitOptions { timeout: Duration::from_secs(30), ..WaitOptions::default() };
+    cluster.wait(&[config_map("a").id], &options).await.unwrap();
+    assert_eq!(fake.calls.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn h94_our_own_host_is_reached_only_by_impersonation() {
+    let clusters = clusters(Duration::from_secs(5));
+    let text = json!({
+        "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "k"}}],
+        "clusters": [{"name": "k", "cluster": {"server": "https://127.0.0.1:9"}}],
+    });
+    let kubeconfig = SecretBytes::from(text.to_string().into_bytes());
+    let error = clusters.connect(&kubeconfig, ClusterIdentity::default()).unwrap_err();
+    assert_eq!(error.reason, KubeconfigReason::OwnHost("127.0.0.1:9".to_owned()));
+    let impersonate = Some(ServiceAccount { namespace: "apps".to_owned(), name: "deployer".to_owned() });
+    let identity = ClusterIdentity { object: "a test".to_owned(), impersonate };
+    clusters.connect(&kubeconfig, identity).unwrap();
 }

@@ -277,7 +277,9 @@ fn connect_settings(
     config.auth_info = user;
     // The call's own deadline covers reading and writing; a retry policy of 15 tries must never run under ours.
     config.default_retry = false;
-    Ok(Access { config, server: format!("{host}:{port}") })
+    // Several clusters may stand behind one host (`https://rancher.example/k8s/clusters/c-1`).
+    let path = url.path().trim_end_matches('/');
+    Ok(Access { config, server: format!("{host}:{port}{path}") })
 }
 
 fn root_certificates(cluster: &ClusterEntry, name: &str) -> Result<Option<Vec<Vec<u8>>>, KubeconfigReason> {
@@ -333,6 +335,14 @@ fn check_identity(user: &AuthInfo, name: &str) -> Result<(), KubeconfigReason> {
         return Err(bad("token", "holds characters no header can carry"));
     }
     Ok(())
+}
+
+/// When the client certificate, if there is one, runs out.
+pub(super) fn client_certificate_expires(user: &AuthInfo) -> Option<crate::model::Timestamp> {
+    use rustls_pki_types::pem::PemObject as _;
+    let pem = decode(user.client_certificate_data.as_deref()?)?;
+    let certificate = rustls_pki_types::CertificateDer::from_pem_slice(&pem).ok()?;
+    super::expiry::not_after(&certificate)
 }
 
 fn proxy(cluster: &ClusterEntry, name: &str) -> Result<Option<http::Uri>, KubeconfigReason> {

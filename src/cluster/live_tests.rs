@@ -15,6 +15,7 @@ struct Bed {
     cluster: Cluster,
     namespace: String,
     kubeconfig: String,
+    is_real: bool,
     _simulation: Option<tokio_util::sync::DropGuard>,
 }
 
@@ -23,7 +24,7 @@ impl Bed {
         let cluster = connect(&clusters(), &kubeconfig, None);
         let namespace = unique(prefix);
         cluster.ensure_namespace(&namespace, &[]).await.unwrap();
-        Self { cluster, namespace, kubeconfig, _simulation: simulation }
+        Self { cluster, namespace, kubeconfig, is_real: simulation.is_none(), _simulation: simulation }
     }
 }
 
@@ -295,7 +296,7 @@ async fn f11_a_crd_and_its_objects_are_applied_in_one_go() {
         let id = ObjectId::new(&format!("{group}/v1"), "Widget", &namespace, "w");
         assert!(cluster.get(&id).await.unwrap().is_some());
         let deleted = cluster.delete(std::slice::from_ref(&crd.id), &DeleteOptions::default()).await;
-        assert_eq!(deleted.deleted, [crd.id.clone()], "{:?}", deleted.failed);
+        assert_eq!(deleted.deleted, std::slice::from_ref(&crd.id), "{:?}", deleted.failed);
         let wait = WaitOptions {
             wait_for: WaitFor::Deleted,
             timeout: Duration::from_secs(30),
@@ -369,11 +370,14 @@ async fn a_broken_image_runs_into_the_timeout_with_flux_words() {
         cluster.apply(std::slice::from_ref(&object), &ApplyOptions::default()).await.unwrap();
         let wait = WaitOptions { timeout: Duration::from_secs(2), ..WaitOptions::default() };
         let error = cluster.wait(std::slice::from_ref(&object.id), &wait).await.unwrap_err();
+        // The simulation has no pods to ask.
+        let pull = "ImagePullBackOff: Back-off pulling image \"app:broken\": ErrImagePull: not found";
+        let causes = if bed.is_real { format!(" (container `c`: {pull})") } else { String::new() };
         assert_eq!(
             error.to_string(),
             format!("timeout waiting for: [Deployment/{namespace}/web status: 'InProgress']")
         );
-        assert_eq!(error.details(), [format!("Deployment/{namespace}/web: Available: 0/2")]);
+        assert_eq!(error.details(), [format!("Deployment/{namespace}/web: Available: 0/2{causes}")]);
     }
 }
 
@@ -389,7 +393,8 @@ async fn a_crashing_stateful_set_fails_fast_by_its_pods() {
         let wait = WaitOptions { timeout: Duration::from_secs(60), ..WaitOptions::default() };
         let error = cluster.wait(std::slice::from_ref(&object.id), &wait).await.unwrap_err();
         assert_eq!(error.end, WaitEnd::Failed, "{error}");
-        assert_eq!(error.details(), [format!("StatefulSet/{namespace}/db: 1 pods have failed")]);
+        let crash = "container `c`: CrashLoopBackOff: back-off restarting failed container c";
+        assert_eq!(error.details(), [format!("StatefulSet/{namespace}/db: 1 pods have failed ({crash})")]);
     }
 }
 

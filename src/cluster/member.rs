@@ -21,7 +21,7 @@ use super::error::{ApiError, Reason};
 use super::gate::Gate;
 use super::mask::SecretValues;
 use super::seen::Seen;
-use crate::model::Clock;
+use crate::model::{Clock, Timestamp};
 
 /// Ordinary answers: etcd holds no object above 2 MiB, and a page of a list stays far below this.
 pub(super) const LARGEST_ANSWER: usize = 64 << 20;
@@ -38,6 +38,7 @@ pub(super) struct Member {
     pub(super) kinds: KindCache,
     pub(super) seen: Seen,
     pub(super) user_agent: HeaderValue,
+    pub(super) certificate_expires: Option<Timestamp>,
 }
 
 /// What all kubeconfigs for the same server share.

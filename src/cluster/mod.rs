@@ -9,6 +9,7 @@
 //! * [`Cluster::get`], [`Cluster::list`], [`Cluster::list_metadata`], secrets: what it reads.
 
 mod answer;
+mod applied;
 mod apply;
 mod breaker;
 mod connection;
@@ -16,8 +17,11 @@ mod delete;
 mod diff;
 mod discovery;
 mod error;
+mod expiry;
+mod explain;
 mod gate;
 mod inventory;
+mod kinds;
 mod kstatus;
 mod kubeconfig;
 mod managed;
@@ -38,13 +42,16 @@ mod fault_tests;
 #[cfg(test)]
 mod live_tests;
 
-pub use apply::{Action, Applied, ApplyError, ApplyOptions, Change, Cleanup, ObjectFailure, Rules, Warning};
+pub use applied::{
+    Action, Applied, ApplyError, ApplyOptions, Change, Cleanup, ObjectFailure, Rules, Warning,
+};
 pub use breaker::{BreakerSettings, BreakerState};
 pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use diff::{DiffOptions, FieldChange, ObjectDiff};
-pub use discovery::{Capabilities, Kinds, KubeVersion, Resource};
+
 pub use error::{ApiError, FieldCause, FieldOwner, Reason};
 pub use inventory::{Inventory, InventoryEntry};
+pub use kinds::{Capabilities, Kinds, KubeVersion, Resource};
 pub use kstatus::{Health, Status, compute, compute_hook, compute_with_jobs};
 pub use kubeconfig::{KubeconfigError, KubeconfigPolicy, KubeconfigReason};
 pub use managed::{FieldManager, ManagerOperation};

@@ -14,9 +14,10 @@ use tokio::sync::Semaphore;
 use super::SecretBytes;
 use super::breaker::{Breaker, BreakerSettings, BreakerState};
 use super::connection;
-use super::discovery::{Capabilities, KindCache, SharedKinds};
+use super::discovery::KindCache;
 use super::error::ApiError;
 use super::gate::Gate;
+use super::kinds::{Capabilities, SharedKinds};
 use super::kubeconfig::{self, Access, KubeconfigError, KubeconfigPolicy, KubeconfigReason};
 use super::member::{Health, Member};
 use super::seen::Seen;
@@ -33,6 +34,8 @@ pub struct ClusterSettings {
     pub in_flight: usize,
     /// The deadline of every single call.
     pub call_deadline: Duration,
+    /// A watch that says nothing for this long is checked by a list.
+    pub watch_silence: Duration,
     /// The circuit breaker of each cluster.
     pub breaker: BreakerSettings,
     /// What a kubeconfig may do.
@@ -50,6 +53,7 @@ impl Default for ClusterSettings {
         Self {
             in_flight: 16,
             call_deadline: Duration::from_secs(30),
+            watch_silence: Duration::from_secs(30),
             breaker: BreakerSettings::default(),
             policy: KubeconfigPolicy::default(),
             user_agent: concat!("sluice/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -216,6 +220,7 @@ impl Clusters {
         let headers = take_impersonation(&mut config)?;
         let shared = &*self.0;
         let health = self.health_of(&config);
+        let certificate_expires = kubeconfig::client_certificate_expires(&config.auth_info);
         let client = connection::client(config, &shared.tls, shared.settings.in_flight).map_err(|error| {
             KubeconfigReason::BadCredential {
                 entry: server.clone(),
@@ -232,6 +237,7 @@ impl Clusters {
             kinds: KindCache::new(shared.kinds.clone()),
             seen: Seen::default(),
             user_agent: shared.user_agent.clone(),
+            certificate_expires,
         });
         let pooled = Pooled { member, headers, used: shared.clock.now() };
         let cluster = self.handle(&pooled, identity)?;
@@ -305,6 +311,11 @@ impl Cluster {
     /// Host and port of the API server.
     pub fn server(&self) -> &str {
         &self.member.server
+    }
+
+    /// When the kubeconfig's client certificate runs out, if it has one.
+    pub fn client_certificate_expires(&self) -> Option<Timestamp> {
+        self.member.certificate_expires
     }
 
     /// Whether the cluster is being talked to.

@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use super::discovery::Capabilities;
 use super::error::{ApiError, Reason};
+use super::kinds::Capabilities;
 use super::managed::{self, ManagedEntry};
 use super::member::Call;
 use super::object::ObjectId;

@@ -21,6 +21,8 @@ use super::watch::{Event, Follower};
 
 /// Above this many objects of one kind in one namespace, the collection is followed instead of each by name.
 const BY_NAME: usize = 8;
+/// Objects whose pods are asked for the cause of a lost wait.
+const EXPLAINED: usize = 5;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub struct ObjectState {
     pub status: Option<Status>,
     /// Why it could not be read the last time.
     pub error: Option<ApiError>,
+    /// What its pods say, for workloads.
+    pub causes: Vec<String>,
 }
 
 /// Why a wait ended without success.
@@ -171,11 +175,15 @@ impl WaitError {
         lines.join("\n")
     }
 
-    /// What people want to know beyond Flux's sentence: each object's own message.
+    /// What people want to know beyond Flux's sentence: each object's own message, and what its pods say.
     pub fn details(&self) -> Vec<String> {
         let told = self.objects.iter().filter_map(|state| {
             let message = state.status.as_ref().map(|s| s.message.as_str()).filter(|m| !m.is_empty())?;
-            Some(format!("{}: {message}", state.object.subject()))
+            let causes = match state.causes.as_slice() {
+                [] => String::new(),
+                causes => format!(" ({})", causes.join("; ")),
+            };
+            Some(format!("{}: {message}{causes}", state.object.subject()))
         });
         told.collect()
     }
@@ -191,6 +199,8 @@ struct Tracked {
     /// Its pods that have failed, by name; kept for StatefulSets and ReplicaSets only.
     failed_pods: HashMap<String, bool>,
     pods_followed: bool,
+    /// Which pods are its own, for workloads.
+    selector: Option<String>,
 }
 
 /// Which objects a follower's events are about.
@@ -222,6 +232,7 @@ impl Cluster {
                 error: None,
                 failed_pods: HashMap::new(),
                 pods_followed: false,
+                selector: None,
             })
             .collect();
         if tracked.is_empty() {
@@ -239,9 +250,16 @@ impl Cluster {
             WaitEnd::Failed => t.health() == Some(Health::Failed),
             WaitEnd::TimedOut | WaitEnd::Cancelled => !t.is_done(options),
         });
-        let objects = blamed
-            .map(|Tracked { object, status, error, .. }| ObjectState { object, status, error })
-            .collect();
+        let mut objects = Vec::new();
+        for Tracked { object, status, error, selector, .. } in blamed {
+            let causes = match &selector {
+                Some(selector) if end != WaitEnd::Cancelled && objects.len() < EXPLAINED => {
+                    self.pod_causes(&object, selector).await
+                }
+                _ => Vec::new(),
+            };
+            objects.push(ObjectState { object, status, error, causes });
+        }
         Err(WaitError { end, wait_for: options.wait_for, objects })
     }
 
@@ -262,8 +280,8 @@ impl Cluster {
                     note_pods(&mut tracked[*owner], event, self.member.clock.now());
                 }
             }
-            for (index, object) in touched {
-                if let Some(pods) = self.pods_follower(&mut tracked[index], &object).await {
+            for index in touched {
+                if let Some(pods) = self.pods_follower(&mut tracked[index]) {
                     events.push(follow(pods, Subject::PodsOf(index)));
                 }
             }
@@ -337,7 +355,7 @@ impl Cluster {
         names: &HashMap<String, usize>,
         event: Event,
         options: &WaitOptions,
-        touched: &mut Vec<(usize, Value)>,
+        touched: &mut Vec<usize>,
     ) {
         let index_of =
             |object: &Value| object["metadata"]["name"].as_str().and_then(|name| names.get(name)).copied();
@@ -348,7 +366,7 @@ impl Cluster {
                     if let Some(index) = index_of(&object) {
                         there.push(index);
                         self.assess(&mut tracked[index], &object, options);
-                        touched.push((index, object));
+                        touched.push(index);
                     }
                 }
                 for index in names.values().filter(|index| !there.contains(index)) {
@@ -358,7 +376,7 @@ impl Cluster {
             Event::Changed(object) => {
                 if let Some(index) = index_of(&object) {
                     self.assess(&mut tracked[index], &object, options);
-                    touched.push((index, object));
+                    touched.push(index);
                 }
             }
             Event::Gone(object) => {
@@ -376,6 +394,9 @@ impl Cluster {
 
     fn assess(&self, tracked: &mut Tracked, object: &Value, options: &WaitOptions) {
         let now = self.member.clock.now();
+        if matches!(tracked.object.group.as_str(), "apps" | "batch") {
+            tracked.selector = label_selector(&object["spec"]["selector"]);
+        }
         let custom = options.reader.as_ref().and_then(|reader| reader(&tracked.object, object));
         let status = custom.unwrap_or_else(|| match options.wait_for {
             WaitFor::Ready | WaitFor::Deleted => kstatus::compute(object, now),
@@ -394,13 +415,13 @@ impl Cluster {
     }
 
     /// StatefulSets and ReplicaSets fail with their pods, so these are followed too.
-    async fn pods_follower<'a>(&'a self, tracked: &mut Tracked, object: &Value) -> Option<Follower<'a>> {
+    fn pods_follower<'a>(&'a self, tracked: &mut Tracked) -> Option<Follower<'a>> {
         let owns_pods = tracked.object.group == "apps"
             && matches!(tracked.object.kind.as_str(), "StatefulSet" | "ReplicaSet");
         if !owns_pods || tracked.pods_followed || tracked.health() != Some(Health::InProgress) {
             return None;
         }
-        let selector = label_selector(&object["spec"]["selector"])?;
+        let selector = tracked.selector.clone()?;
         tracked.pods_followed = true;
         let path = collection("v1", "pods", tracked.object.namespace.as_deref());
         Some(Follower::of_labels(self, path, "v1".to_owned(), "Pod".to_owned(), &selector))
@@ -494,7 +515,12 @@ mod tests {
     use super::*;
 
     fn state(kind: &str, name: &str, status: Option<Status>) -> ObjectState {
-        ObjectState { object: ObjectId::new("apps/v1", kind, "shop", name), status, error: None }
+        ObjectState {
+            object: ObjectId::new("apps/v1", kind, "shop", name),
+            status,
+            error: None,
+            causes: Vec::new(),
+        }
     }
 
     #[test]

@@ -19,8 +19,6 @@ use super::member::Call;
 use super::pool::Cluster;
 use super::read::query;
 
-/// A watch that says nothing for this long is checked by a list.
-const SILENCE: Duration = Duration::from_secs(30);
 /// The server ends a watch by itself after this time.
 const WATCH_SECONDS: u32 = 240;
 /// One event holds one object.
@@ -107,7 +105,8 @@ impl<'a> Follower<'a> {
                     Err(error) => return self.trouble(error),
                 },
                 State::Watch { mut stream, mut resource_version } => {
-                    let line = match timeout(SILENCE, stream.next()).await {
+                    let line = match timeout(self.cluster.member.settings.watch_silence, stream.next()).await
+                    {
                         Ok(Some(line)) => line,
                         // The server ended the watch, as it does every few minutes: go on from where we were.
                         Ok(None) => {

@@ -18,7 +18,10 @@ impl Leases {
     /// A job was claimed.
     pub(super) fn started(&self, job: &LeasedJob) {
         let entry = (job.lease.clone(), watch::Sender::new(false));
-        self.lock().insert(job.object.clone(), entry);
+        // Whoever had it before has lost it, and should stop.
+        if let Some((_, lost)) = self.lock().insert(job.object.clone(), entry) {
+            lost.send_replace(true);
+        }
     }
 
     /// A lease came to its end.

@@ -2,10 +2,10 @@
 //!
 //! Facts are hints. Nothing in them is ever fetched; they only pick among objects that are already configured.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What happened at the sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FactKind {
     /// A ref, image or chart now has this content.
@@ -22,7 +22,8 @@ pub enum FactKind {
 }
 
 /// One change of a delivery that may carry several.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Change {
     /// What happened.
     pub kind: FactKind,
@@ -47,7 +48,8 @@ pub struct Change {
 }
 
 /// What a delivery says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// The change that counts: the first push, else the first of all.
     #[serde(flatten)]

@@ -138,7 +138,7 @@ fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
     let shorts: Vec<String> = facts.repository_urls.iter().filter_map(|url| short_name(url)).collect();
     let changes: Vec<&Change> =
         facts.all_changes().iter().filter(|change| change.git_ref.is_some()).collect();
-    if changes.is_empty() || (urls.is_empty() && shorts.is_empty()) {
+    if changes.is_empty() || facts.repository_urls.is_empty() {
         return Plan { wake: listed.iter().map(|object| wake(object, facts)).collect(), note: None };
     }
     let repositories: Vec<(&GitRepository, Option<RepositoryId>)> = listed
@@ -148,10 +148,10 @@ fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
         .collect();
     let same = |id: &Option<RepositoryId>| id.as_ref().is_some_and(|id| urls.contains(id));
     // A forge is often reached by an inner name that its payloads do not know. If nobody follows the repository by
-    // the names it has there, owner and name decide.
+    // the names it has there, its path decides.
     let by_full_name = repositories.iter().any(|(_, id)| same(id));
     let same_short = |id: &Option<RepositoryId>| {
-        id.as_ref().and_then(RepositoryId::short).is_some_and(|short| shorts.iter().any(|one| one == short))
+        id.as_ref().is_some_and(|id| shorts.iter().any(|short| short == id.short()))
     };
     let follows = |id: &Option<RepositoryId>| if by_full_name { same(id) } else { same_short(id) };
 

@@ -18,7 +18,15 @@ impl RepositoryId {
     /// Reads `https://…`, `ssh://…`, `git://…` and `git@host:path`. `None` for what names no repository on a host.
     pub(super) fn parse(text: &str) -> Option<Self> {
         // Longer than any forge allows; what follows is linear, but there is nothing to be found.
-        if text.len() > 4096 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if text.len() > 4096 || text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+            return None;
+        }
+        // The URL parser would walk up the path for us.
+        let is_dots = |segment: &str| {
+            let plain = segment.replace("%2e", ".").replace("%2E", ".");
+            plain == "." || plain == ".."
+        };
+        if text.split('/').any(is_dots) {
             return None;
         }
         if !text.contains("://") {
@@ -46,25 +54,27 @@ impl RepositoryId {
         Some(Self { host: host(host_part)?, path: path(rest)? })
     }
 
-    /// The last two segments: what a repository is called wherever it is reached from.
-    pub(super) fn short(&self) -> Option<&str> {
-        last_two(&self.path)
+    /// The path alone, without what a server puts before the owner: what a repository is called wherever it is
+    /// reached from.
+    pub(super) fn short(&self) -> &str {
+        plain(&self.path)
     }
 }
 
-/// Owner and name at the end of anything a payload calls a repository, `PROJECT/slug` included.
+/// What anything a payload calls a repository is called, `PROJECT/slug` included.
 pub(super) fn short_name(text: &str) -> Option<String> {
     match RepositoryId::parse(text) {
-        Some(id) => id.short().map(str::to_owned),
+        Some(id) => Some(id.short().to_owned()),
         None if text.contains(':') => None,
-        None => last_two(&path(text)?).map(str::to_owned),
+        None => path(text).filter(|path| path.contains('/')),
     }
 }
 
-fn last_two(path: &str) -> Option<&str> {
-    let name = path.rfind('/')?;
-    let owner = path[..name].rfind('/').map_or(0, |slash| slash + 1);
-    Some(&path[owner..])
+/// Bitbucket Data Center serves clones below `/scm/`, behind a context path of one segment if it has one.
+fn plain(path: &str) -> &str {
+    let rest = path.strip_prefix("scm/");
+    let rest = rest.or_else(|| path.split_once('/').and_then(|(_, rest)| rest.strip_prefix("scm/")));
+    rest.filter(|rest| rest.contains('/')).unwrap_or(path)
 }
 
 /// In lower case, international names in ASCII form (so that look-alikes differ), without the root's dot.
@@ -74,6 +84,10 @@ fn host(text: &str) -> Option<String> {
 }
 
 fn path(text: &str) -> Option<String> {
+    // An escaped slash is none; what it would be on the server is not for us to guess.
+    if text.to_ascii_lowercase().contains("%2f") {
+        return None;
+    }
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8().ok()?;
     let trimmed = decoded.trim_matches('/');
     let trimmed = trimmed.strip_suffix(".git").unwrap_or(trimmed).trim_end_matches('/');
@@ -171,17 +185,23 @@ mod tests {
     }
 
     #[test]
-    fn the_short_name_is_owner_and_name_wherever_it_is_hosted() {
+    fn the_short_name_is_the_same_wherever_it_is_hosted() {
         for text in [
             "https://git.example.com/org/app.git",
             "http://gitea.gitea.svc:3000/Org/App",
             "git@10.0.0.1:org/app.git",
             "https://bitbucket.example.com/scm/org/app.git",
+            "https://example.com/bitbucket/scm/org/app.git",
+            "ssh://git@bitbucket.example.com:7999/org/app.git",
             "ORG/app",
         ] {
             assert_eq!(short_name(text).as_deref(), Some("org/app"), "{text}");
         }
-        assert_eq!(short_name("https://git.example.com/app.git"), None);
+        for other in
+            ["https://git.example.com/evil/org/app", "https://git.example.com/app", "org/scm/app", "app"]
+        {
+            assert_ne!(short_name(other).as_deref(), Some("org/app"), "{other}");
+        }
     }
 
     #[test]

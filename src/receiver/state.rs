@@ -118,6 +118,9 @@ pub struct Rejection {
     pub reason: String,
 }
 
+/// What a count is kept by: receiver, outcome, token.
+type Counted = (Option<ObjectKey>, Outcome, Option<Slot>);
+
 /// What requests share. Cheap to clone.
 #[derive(Clone)]
 pub struct ReceiverState(Arc<Shared>);
@@ -132,7 +135,7 @@ struct Shared {
     budget: Budget,
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
-    counts: Mutex<BTreeMap<(Option<ObjectKey>, Outcome, Option<Slot>), u64>>,
+    counts: Mutex<BTreeMap<Counted, u64>>,
 }
 
 impl ReceiverState {

@@ -136,7 +136,7 @@ pub(super) fn metadata(alert: &Alert, event: &Event) -> BTreeMap<String, String>
 
 #[cfg(test)]
 mod tests {
-    use flux_api::{AlertSpec, EventSource, LocalRef, ObjectMeta};
+    use flux_api::{AlertSpec, LocalRef, ObjectMeta, ObjectSelector};
 
     use super::*;
     use crate::model::{Cause, CauseKind};
@@ -164,10 +164,10 @@ mod tests {
     fn alert(edit: impl FnOnce(&mut AlertSpec)) -> Alert {
         let mut spec = AlertSpec {
             provider_ref: LocalRef { name: "chat".into() },
-            event_sources: vec![EventSource {
+            event_sources: vec![ObjectSelector {
                 kind: Kind::HelmRelease.as_str().to_owned(),
                 name: "*".into(),
-                ..EventSource::default()
+                ..ObjectSelector::default()
             }],
             ..AlertSpec::default()
         };

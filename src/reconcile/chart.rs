@@ -10,6 +10,7 @@ use crate::queue::StepOutcome;
 use crate::render::chart::{
     BuiltChart, ChartBuildError, ChartContent, ChartRequest, build, version_metadata,
 };
+use crate::source::GitCheckout;
 
 /// The part of a HelmChart's spec that decides what is built.
 pub(super) struct ChartRef<'a> {
@@ -110,13 +111,26 @@ pub(super) async fn build_chart(
         ));
     };
     let source_revision = artifact.revision.clone();
-    let unreadable = |message: String| NoChart {
-        reason: reason::CHART_PULL_ERROR.to_owned(),
-        message,
-        stalled: false,
-        waiting: false,
-    };
     let checkout = inner.source_checkout(&git).await.map_err(unreadable)?;
+    build_chart_at(run, &git, &checkout, &source_revision, wanted, generation).await
+}
+
+/// The source cannot be read just now.
+fn unreadable(message: String) -> NoChart {
+    NoChart { reason: reason::CHART_PULL_ERROR.to_owned(), message, stalled: false, waiting: false }
+}
+
+/// Builds the chart out of a checkout.
+pub(super) async fn build_chart_at(
+    run: &mut Run<'_>,
+    git: &GitRepository,
+    checkout: &GitCheckout,
+    source_revision: &str,
+    wanted: &ChartRef<'_>,
+    generation: i64,
+) -> Result<ChartAt, NoChart> {
+    let inner = run.inner;
+    let source_revision = source_revision.to_owned();
     let repository = &checkout.repository;
     let hex = source_revision.rsplit_once(':').map_or(source_revision.as_str(), |(_, hex)| hex);
     let metadata = version_metadata(

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use flux_api::{Condition, FluxObject, Time};
+use flux_api::{FluxObject, Time};
 use helm_engine::{HelmProfile, Limits};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, 
 use crate::render::chart::ChartCache;
 use crate::render::pool::RenderPool;
 use crate::source::{GitCheckout, Sources};
+use crate::telemetry::Metrics;
 
 /// How far an interval is spread, so that a thousand objects of one interval do not come due together (Flux's
 /// `--interval-jitter-percentage`).
@@ -79,6 +80,8 @@ pub struct ReconcilerParts {
     pub notify: notify::Client,
     /// Where the hook of a Receiver is, or Flux's reason and the text why there is none.
     pub hook_paths: HookPaths,
+    /// Counters and histograms.
+    pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
     /// Knobs.
@@ -99,6 +102,7 @@ pub(super) struct Inner {
     pub(super) pool: RenderPool,
     pub(super) notify: notify::Client,
     pub(super) hook_paths: HookPaths,
+    pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) settings: ReconcilerSettings,
     pub(super) charts: ChartCache,
@@ -111,8 +115,18 @@ pub(super) struct Inner {
 impl Reconciler {
     /// A reconciler over these rooms.
     pub fn new(parts: ReconcilerParts) -> Self {
-        let ReconcilerParts { objects, queue, sources, clusters, pool, notify, hook_paths, clock, settings } =
-            parts;
+        let ReconcilerParts {
+            objects,
+            queue,
+            sources,
+            clusters,
+            pool,
+            notify,
+            hook_paths,
+            metrics,
+            clock,
+            settings,
+        } = parts;
         Self {
             inner: Arc::new(Inner {
                 objects,
@@ -122,6 +136,7 @@ impl Reconciler {
                 pool,
                 notify,
                 hook_paths,
+                metrics,
                 clock,
                 settings,
                 charts: ChartCache::new(),
@@ -351,11 +366,6 @@ pub(super) fn controller(object: &FluxObject) -> &'static str {
         "image.toolkit.fluxcd.io" => "image-automation-controller",
         _ => "notification-controller",
     }
-}
-
-/// Ready and nothing else, as Flux leaves the conditions of a good run.
-pub(super) fn is_ready(conditions: &[Condition]) -> bool {
-    flux_api::conditions::is_ready(conditions)
 }
 
 /// The revision of a job's step, for `sluice explain <commit>`.

@@ -405,6 +405,17 @@ fn shortened(subject: &str) -> String {
 }
 
 impl Inner {
+    /// Another commit of a GitRepository, opened for reading; what the object stands at is not touched.
+    pub(super) async fn checkout_at(
+        &self,
+        git: &GitRepository,
+        reference: GitReference,
+    ) -> Result<GitCheckout, String> {
+        let mut request = request(self, git, None).map_err(|failure| failure.message)?;
+        request.reference = reference;
+        self.sources.fetch(&request).await.map_err(|error| error.to_string())
+    }
+
     /// The commit a GitRepository stands at, open for reading: kept from its last run, or opened again.
     pub(super) async fn source_checkout(&self, git: &GitRepository) -> Result<GitCheckout, String> {
         let key = ObjectKey::new(Kind::GitRepository, &git.metadata.namespace, &git.metadata.name);

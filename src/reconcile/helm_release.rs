@@ -75,7 +75,7 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, release: &
                 .is_some_and(|ready| ready.message == blocked.message);
             if !told {
                 let severity =
-                    if matches!(blocked.done, Done::Wait { .. }) { Severity::Info } else { Severity::Error };
+                    if matches!(blocked.done, Done::Wait { .. }) { Severity::Trace } else { Severity::Error };
                 run.event(object, severity, &blocked.reason, blocked.message.clone(), &[]);
             }
             run.write_status(&key, &release.metadata.uid, &status).await;

@@ -6,9 +6,8 @@ use super::context::Inner;
 use crate::cluster::{Cluster, ClusterIdentity, SecretBytes, ServiceAccount};
 use crate::objects::Secret;
 
-/// The keys a kubeconfig may stand under when none is named, in order. The last is what a template that forgot to
-/// resolve itself leaves behind; people's Secrets have it.
-const KEYS: [&str; 3] = ["value", "value.yaml", "kubeConfig.secretRef.key"];
+/// The keys a kubeconfig may stand under when `kubeConfig.secretRef.key` names none, in order.
+const KEYS: [&str; 2] = ["value", "value.yaml"];
 
 /// Why there is no client.
 #[derive(Debug, Clone, PartialEq, Eq)]

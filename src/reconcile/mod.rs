@@ -7,6 +7,7 @@ mod alert;
 mod chart;
 mod context;
 mod dependents;
+mod diff;
 mod git_repository;
 mod helm_chart;
 mod helm_release;
@@ -20,6 +21,7 @@ mod values_from;
 mod worker;
 
 pub use context::{HookPaths, Reconciler, ReconcilerParts, ReconcilerSettings};
+pub use diff::{Reach, ReleaseDiff};
 pub use outbox::send_messages;
 pub use sweep::follow_changes;
 pub use worker::work;

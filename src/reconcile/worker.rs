@@ -83,6 +83,7 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     let cancel = stop.child_token();
     let mut superseded = inner.queue.superseded(&lease);
     let key = job.object.clone();
+    let clock = std::time::Instant::now();
     let outcome = {
         let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone())).catch_unwind();
         let mut work = std::pin::pin!(work);
@@ -113,8 +114,32 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
             JobResult::of(JobOutcome::Panicked { error })
         }
     };
+    count(inner, &job, &result, clock.elapsed());
     if let Err(error) = inner.queue.finish(&lease, result).await {
         tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
+    }
+}
+
+/// What operators see of a job.
+fn count(inner: &Inner, job: &LeasedJob, result: &JobResult, took: Duration) {
+    let key = &job.object;
+    let kind = key.kind.as_str();
+    let outcome = match &result.outcome {
+        JobOutcome::Done => "done",
+        JobOutcome::Failed { .. } => "failed",
+        JobOutcome::Retry { .. } => "retry",
+        JobOutcome::Superseded => "superseded",
+        JobOutcome::Panicked { .. } => "panicked",
+    };
+    inner.metrics.job(kind, outcome);
+    inner.metrics.reconcile(kind, &key.namespace, &key.name, took);
+    for step in &result.steps {
+        match (step.step.as_str(), &step.cluster) {
+            ("fetch", _) => inner.metrics.fetch(kind, step.duration),
+            ("render", _) => inner.metrics.render(step.duration),
+            ("apply", Some(cluster)) => inner.metrics.apply(cluster, step.duration),
+            _ => {}
+        }
     }
 }
 

@@ -19,8 +19,8 @@ use super::FIELD_MANAGER;
 use super::hooks::HookRun;
 use super::storage::{Storage, StorageError};
 use crate::cluster::{
-    ApplyOptions, Change, Cluster, DeleteOptions, Deleted, Manifest, ObjectId, Propagation, WaitFor,
-    WaitOptions,
+    ApplyOptions, Change, Cluster, DeleteOptions, Deleted, DiffOptions, Manifest, ObjectDiff, ObjectId,
+    Propagation, WaitFor, WaitOptions,
 };
 use crate::model::{Clock, Timestamp};
 use crate::render::chart::BuiltChart;
@@ -230,14 +230,11 @@ impl Performer<'_> {
         outcome
     }
 
-    /// Deletes objects that left the release, except those annotated to stay.
-    async fn prune(&mut self, before: &[PlannedObject], kept: &[ObjectId]) -> Result<(), String> {
+    /// Objects that left the release, except those annotated to stay.
+    fn leaving(&self, before: &[PlannedObject], kept: &[ObjectId]) -> Vec<ObjectId> {
         let mut gone = Vec::new();
         for object in before {
-            let stays = object.json["metadata"]["annotations"]["helm.sh/resource-policy"]
-                .as_str()
-                .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
-            if stays {
+            if stays(object) {
                 continue;
             }
             let Ok(manifest) = Manifest::new(object.json.clone(), None) else { continue };
@@ -250,11 +247,15 @@ impl Performer<'_> {
             if kept.iter().any(same) {
                 continue;
             }
-            if id.namespace.is_none() {
-                id.namespace = Some(self.namespace().to_owned());
-            }
+            id.namespace.get_or_insert_with(|| self.namespace().to_owned());
             gone.push(id);
         }
+        gone
+    }
+
+    /// Deletes objects that left the release.
+    async fn prune(&mut self, before: &[PlannedObject], kept: &[ObjectId]) -> Result<(), String> {
+        let gone = self.leaving(before, kept);
         if gone.is_empty() {
             return Ok(());
         }
@@ -381,6 +382,37 @@ impl Performer<'_> {
                 self.fail(release, failed, message).await
             }
         }
+    }
+
+    /// What an install or upgrade would change on the cluster: changed and new objects, and those that would go.
+    pub async fn diff(
+        &mut self,
+        chart: &BuiltChart,
+        values: &Map,
+        history: &[Release],
+    ) -> Result<Vec<ObjectDiff>, String> {
+        let revision = history.last().map_or(1, |last| last.version + 1);
+        let plan = self.render(chart, values, revision, !history.is_empty(), false).await?;
+        let manifests = self.manifests(&plan.objects, true)?;
+        let apply = ApplyOptions {
+            field_manager: FIELD_MANAGER.to_owned(),
+            default_namespace: Some(self.namespace().to_owned()),
+            dry_run: true,
+            cancel: self.cancel.clone(),
+            ..ApplyOptions::default()
+        };
+        let mut found =
+            self.cluster.diff(&manifests, &DiffOptions { apply }).await.map_err(|error| error.to_string())?;
+        let current =
+            history.iter().rev().find(|release| release.info.status == Status::Deployed).or(history.last());
+        if let Some(current) = current {
+            let kept: Vec<ObjectId> = found.iter().map(|diff| diff.object.clone()).collect();
+            let before = objects_of(&current.manifest).map_err(|error| error.to_string())?;
+            for id in self.leaving(&before, &kept) {
+                found.extend(self.cluster.diff_removed(&id).await.map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(found)
     }
 
     /// Upgrades to a new revision.
@@ -549,10 +581,7 @@ impl Performer<'_> {
         objects.reverse();
         let mut ids = Vec::new();
         for object in &objects {
-            let stays = object.json["metadata"]["annotations"]["helm.sh/resource-policy"]
-                .as_str()
-                .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
-            if let (false, Ok(manifest)) = (stays, Manifest::new(object.json.clone(), None)) {
+            if let (false, Ok(manifest)) = (stays(object), Manifest::new(object.json.clone(), None)) {
                 let mut id = manifest.id;
                 id.namespace.get_or_insert_with(|| self.namespace().to_owned());
                 ids.push(id);
@@ -756,6 +785,13 @@ impl Performer<'_> {
         };
         Err(ActionFailure { message, release: Some(Box::new(release)), cancelled })
     }
+}
+
+/// `helm.sh/resource-policy: keep`.
+fn stays(object: &PlannedObject) -> bool {
+    object.json["metadata"]["annotations"]["helm.sh/resource-policy"]
+        .as_str()
+        .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
 }
 
 /// How a verb applies and waits.

@@ -14,7 +14,9 @@ pub mod snapshot;
 pub mod state;
 pub mod storage;
 
-pub use run::{ReleaseEvent, ReleaseOutcome, ReleaseRequest, ReleaseStep, Verdict, run, uninstall};
+pub use run::{
+    DiffRequest, ReleaseEvent, ReleaseOutcome, ReleaseRequest, ReleaseStep, Verdict, diff, run, uninstall,
+};
 
 /// The field manager of everything applied: the same as Flux's, so that ownership goes on when one replaces the other.
 pub const FIELD_MANAGER: &str = "helm-controller";

@@ -17,7 +17,7 @@ use super::next::{self, Action, Remediation};
 use super::state::{self, Wanted};
 use super::storage::{Storage, StorageError};
 use super::{names, snapshot};
-use crate::cluster::{Cluster, ObjectId};
+use crate::cluster::{Cluster, ObjectDiff, ObjectId};
 use crate::model::{Clock, Severity, Timestamp};
 use crate::render::chart::BuiltChart;
 use crate::render::pool::RenderPool;
@@ -237,6 +237,49 @@ async fn perform(
         Action::UninstallRemediation => performer.uninstall(history).await,
         Action::Nothing | Action::Stall { .. } => unreachable!("the loop ends at these"),
     }
+}
+
+/// What an upgrade to a chart would be compared with.
+pub struct DiffRequest<'a> {
+    /// The member cluster.
+    pub cluster: &'a Cluster,
+    /// Where CPU work goes.
+    pub pool: &'a RenderPool,
+    /// The time.
+    pub clock: &'a Clock,
+    /// Ends it early.
+    pub cancel: &'a CancellationToken,
+    /// The object.
+    pub object: &'a HelmRelease,
+    /// The chart.
+    pub chart: &'a BuiltChart,
+    /// The composed values.
+    pub values: &'a Map,
+    /// When a hostile chart is stopped.
+    pub limits: &'a Limits,
+}
+
+/// What an install or upgrade would change, object by object; nothing is applied.
+///
+/// # Errors
+/// With the text people read.
+pub async fn diff(request: &DiffRequest<'_>) -> Result<Vec<ObjectDiff>, String> {
+    let release_name = names::shorten(&request.object.composed_release_name());
+    let namespace = request.object.storage_namespace();
+    let storage = Storage::new(request.cluster.clone(), namespace, &release_name, request.clock.clone());
+    let history = storage.history().await.map_err(|error| error.to_string())?;
+    let mut performer = Performer {
+        cluster: request.cluster,
+        storage: &storage,
+        pool: request.pool,
+        clock: request.clock,
+        cancel: request.cancel,
+        object: request.object,
+        release_name: &release_name,
+        limits: request.limits,
+        timings: Timings::default(),
+    };
+    performer.diff(request.chart, request.values, &history).await
 }
 
 /// Uninstalls a release whose object is being deleted or now names another release.

@@ -1,6 +1,6 @@
 //! The world the whole-path tests run in.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::future::Future;
 use std::time::Duration;

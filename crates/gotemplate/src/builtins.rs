@@ -70,6 +70,7 @@ pub(crate) fn builtin(name: &str) -> Option<Arc<Func>> {
         .cloned()
 }
 
+mod call;
 mod compare;
 mod escape;
 mod index;
@@ -81,7 +82,7 @@ use crate::{Ctx, Error, Value, gofmt};
 pub(crate) fn call(ctx: &mut Ctx, builtin: Builtin, args: &[Slot]) -> Result<Slot, Error> {
     let value = match builtin {
         Builtin::And | Builtin::Or => unreachable!("compiled to jumps"),
-        Builtin::Call => return call_value(args),
+        Builtin::Call => return call::call(ctx, args),
         Builtin::Index => return index::index(args),
         Builtin::Slice => return index::slice(ctx, args),
         Builtin::Len => Value::int(index::length(&args[0])?),
@@ -123,21 +124,6 @@ pub(crate) fn call(ctx: &mut Ctx, builtin: Builtin, args: &[Slot]) -> Result<Slo
 
 fn values(args: &[Slot]) -> Vec<Value> {
     args.iter().map(|slot| slot.value.clone()).collect()
-}
-
-/// Nothing a template can reach is a function value, so `call` always fails. The first argument is the
-/// name of what is called.
-fn call_value(args: &[Slot]) -> Result<Slot, Error> {
-    let callee = &args[1].value;
-    if callee.is_nil() {
-        return Err(Error::msg("call of nil"));
-    }
-    let name = match (&args[0].value, callee) {
-        (Value::Str(name), _) if !name.is_empty() => name.to_string(),
-        (_, Value::Str(text)) => text.to_string(),
-        (_, other) => format!("<{} Value>", other.type_name()),
-    };
-    Err(Error::msg(format!("non-function {name} of type {}", callee.type_name())))
 }
 
 /// Go's message for a type that has no such operation.

@@ -82,7 +82,8 @@ struct MethodCall {
 }
 
 /// Executes templates, one render on one thread. Values that functions change stay changed from one
-/// template to the next, as in Helm's renders.
+/// template to the next, as in Helm's renders. When the last renderer of a thread is dropped, maps that
+/// were written to are emptied, because they may hold themselves: take what you need from them before.
 pub struct Renderer {
     ctx: Ctx,
     at: Registers,

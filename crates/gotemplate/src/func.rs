@@ -110,11 +110,20 @@ impl Func {
     }
 }
 
-/// A function as a value, for the builtin `call`.
+/// A function as a value: a struct's field or a map's entry that the builtin `call` calls.
 pub struct FuncValue {
-    /// The function.
-    pub func: Func,
+    /// The types of the parameters; of a variadic function the last is the element type.
+    pub params: Vec<GoType>,
+    /// Whether the last parameter may be given any number of times.
+    pub variadic: bool,
+    /// The declared type of the result.
+    pub result: GoType,
+    /// What it does.
+    pub body: ValueFn,
 }
+
+/// The body of a function that is a value.
+pub type ValueFn = Rc<dyn Fn(&mut Ctx, &[Value]) -> Result<Value, Error>>;
 
 /// The functions templates are compiled against; text/template's own are always there and can be
 /// overridden.
@@ -181,8 +190,8 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             steps: 200_000_000,
-            output: 1 << 30,
-            memory: 4 << 30,
+            output: 256 << 20,
+            memory: 1 << 30,
             depth: 100_000,
             calls: 100_000,
             nesting: 200,

@@ -50,7 +50,7 @@ pub use exec::Renderer;
 pub use frozen::{Frozen, FrozenMap};
 pub use func::{
     AfterFn, BoundFn, ControlFn, Ctx, Execute, Func, FuncBody, FuncMap, FuncValue, Limits, NativeFn, Reply,
-    Target,
+    Target, ValueFn,
 };
 pub use host::Host;
 pub use map::{List, Map};

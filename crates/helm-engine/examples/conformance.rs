@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! conformance helm [--charts [FILTER]] [--vectors [FILTER]] [--failures N] [--quiet]
+//! conformance helm --profile v3.19 --answers FILE     another Helm's answers to the chart cases
 //! conformance helm --lines      answers `eval` requests, one JSON line each, on stdin
 //! ```
 
@@ -9,10 +10,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use helm_engine::HelmProfile;
 use serde_json::{Value, json};
 
 #[path = "../tests/conformance/mod.rs"]
@@ -27,10 +30,19 @@ struct Options {
     vectors: Option<String>,
     failures: usize,
     lines: bool,
+    profile: String,
+    answers: Option<String>,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { charts: None, vectors: None, failures: usize::MAX, lines: false };
+    let mut options = Options {
+        charts: None,
+        vectors: None,
+        failures: usize::MAX,
+        lines: false,
+        profile: "v4.3.1".to_owned(),
+        answers: None,
+    };
     let mut args = std::env::args().skip(1).peekable();
     while let Some(arg) = args.next() {
         let mut filter = || args.next_if(|next| !next.starts_with("--")).unwrap_or_default();
@@ -40,6 +52,8 @@ fn options() -> Result<Options, String> {
             "--vectors" => options.vectors = Some(filter()),
             "--failures" => options.failures = filter().parse().map_err(|_| "--failures wants a number")?,
             "--quiet" => options.failures = 0,
+            "--profile" => options.profile = filter(),
+            "--answers" => options.answers = Some(filter()),
             "--lines" => options.lines = true,
             other => return Err(format!("unknown argument `{other}`")),
         }
@@ -97,6 +111,9 @@ fn compare(options: &Options) -> Result<bool, String> {
     let corpus =
         conformance::corpus().ok_or("the corpus is not here\nhint: set `SLUICE_CORPUS` to its directory")?;
     let mut fine = true;
+    if let Some(file) = &options.answers {
+        return against(options, &corpus, file);
+    }
     if let Some(filter) = &options.charts {
         let charts = conformance::chart_cases(&corpus, filter);
         let outcomes = conformance::parallel(&charts, |chart| conformance::run_chart(&corpus, chart));
@@ -108,6 +125,22 @@ fn compare(options: &Options) -> Result<bool, String> {
         fine &= report("vectors", &outcomes, options.failures, filter.is_empty().then_some(marks::VECTORS));
     }
     Ok(fine)
+}
+
+/// Compares a profile with the answers its Helm gave.
+fn against(options: &Options, corpus: &Path, file: &str) -> Result<bool, String> {
+    let profile = HelmProfile::by_name(&options.profile).ok_or("unknown profile")?;
+    let text = std::fs::read_to_string(file).map_err(|error| format!("failed to read `{file}`: {error}"))?;
+    let mut answers = BTreeMap::new();
+    for line in text.lines() {
+        let answer: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        answers.insert(answer["id"].as_str().unwrap_or_default().to_owned(), answer);
+    }
+    let charts = conformance::chart_cases(corpus, options.charts.as_deref().unwrap_or_default());
+    let outcomes =
+        conformance::parallel(&charts, |chart| conformance::run_chart_against(chart, &profile, &answers));
+    report("charts", &outcomes, options.failures, None);
+    Ok(outcomes.iter().all(Outcome::passed))
 }
 
 /// Prints failures and scores; false below the marks.

@@ -52,6 +52,8 @@ pub struct HelmProfile {
     pub split: SplitRule,
     /// What coalescing does with nulls.
     pub nulls: NullRule,
+    /// Whether all documents of a `values.yaml` are merged (v3.20 and later) or only the first counts.
+    pub merges_value_documents: bool,
     /// The shape of `.Chart`.
     pub chart_shape: ChartShape,
     /// Whether webhook configurations have a place of their own, last, in the install order.
@@ -84,6 +86,7 @@ impl HelmProfile {
             version: "v4.3.1",
             split: SplitRule::LineStart,
             nulls: NullRule::DropDefaults,
+            merges_value_documents: true,
             chart_shape: ChartShape::Map,
             webhooks_last: true,
             errors: ErrorFormat::Chain,
@@ -130,6 +133,7 @@ impl HelmProfile {
         Self {
             version: "v3.19.0",
             nulls: NullRule::UserDeletes,
+            merges_value_documents: false,
             chart_shape: ChartShape::Struct,
             webhooks_last: false,
             errors: ErrorFormat::SingleLine,

@@ -76,3 +76,14 @@ fn vectors_evaluate_as_helm_evaluates_them() {
     let outcomes = conformance::parallel(&pieces, |piece| conformance::run_vectors(piece));
     check("vectors", &outcomes, marks::VECTORS, true);
 }
+
+#[test]
+fn small_charts_render_as_helm_renders_them() {
+    let outcomes: Vec<Outcome> =
+        include_str!("data/charts.jsonl").lines().flat_map(conformance::run_small_chart).collect();
+    let wrong: Vec<String> = outcomes
+        .iter()
+        .filter_map(|outcome| Some(format!("{}: {}", outcome.id, outcome.difference.as_deref()?)))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), outcomes.len(), wrong.join("\n\n"));
+}

@@ -7,64 +7,53 @@ use super::super::{Delivery, DeliveryFilter, DeliverySummary, JobState, NewDeliv
 use super::{json, micros, object, time, undecodable};
 use crate::model::DeliveryId;
 
+/// Several statements in one go: each trip to the driver's thread costs more than the statement. `$n` counts through
+/// all of them.
+///
+/// An expired key is taken over by the new delivery: a re-push of the same body counts again. Only the delivery that
+/// now owns its key is written.
+const RECORD: &str = "
+INSERT INTO dedup (receiver, key, delivery_id, expires_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (receiver, key) DO UPDATE
+    SET delivery_id = excluded.delivery_id, expires_at = excluded.expires_at
+    WHERE dedup.expires_at <= $5;
+INSERT INTO deliveries (id, receiver, provider, event, sender_id, received_at, stored_at, headers, body_size, facts,
+                        commit_id, note)
+    SELECT $3, $1, $6, $7, $8, $9, $5, $10, $11, $12, $13, $14
+    WHERE (SELECT delivery_id FROM dedup WHERE receiver = $1 AND key = $2) = $3;
+INSERT INTO bodies (seq, body) SELECT seq, $15 FROM deliveries WHERE id = $3;
+SELECT delivery_id FROM dedup WHERE receiver = $1 AND key = $2;
+";
+
 /// Stores a delivery, unless the same one is already there. Its jobs are the caller's next statement.
 pub(in super::super) async fn record(
     conn: &mut SqliteConnection,
     delivery: &NewDelivery,
     now: i64,
 ) -> sqlx::Result<Recorded> {
-    let receiver = delivery.receiver.to_string();
-    // An expired key is taken over by the new delivery: a re-push of the same body counts again.
-    let fresh = sqlx::query(
-        "INSERT INTO dedup (receiver, key, delivery_id, expires_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (receiver, key) DO UPDATE
-         SET delivery_id = excluded.delivery_id, expires_at = excluded.expires_at
-         WHERE dedup.expires_at <= ?5",
-    )
-    .bind(&receiver)
-    .bind(&delivery.dedup_key)
-    .bind(delivery.id.as_str())
-    .bind(micros(delivery.dedup_until))
-    .bind(now)
-    .execute(&mut *conn)
-    .await?
-    .rows_affected();
-    if fresh == 0 {
-        let of: String = sqlx::query("SELECT delivery_id FROM dedup WHERE receiver = ?1 AND key = ?2")
-            .bind(&receiver)
-            .bind(&delivery.dedup_key)
-            .fetch_one(conn)
-            .await?
-            .try_get(0)?;
-        return Ok(Recorded::Duplicate { of: DeliveryId::new(of) });
-    }
-    let commit = delivery.facts.get("commit").and_then(|commit| commit.as_str());
-    let seq = sqlx::query(
-        "INSERT INTO deliveries (id, receiver, provider, event, sender_id, received_at, stored_at, headers,
-                                 body_size, facts, commit_id, note)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )
-    .bind(delivery.id.as_str())
-    .bind(&receiver)
-    .bind(&delivery.provider)
-    .bind(&delivery.event)
-    .bind(&delivery.sender_id)
-    .bind(micros(delivery.received_at))
-    .bind(now)
-    .bind(super::text(&delivery.headers)?)
-    .bind(i64::try_from(delivery.body_size).unwrap_or(i64::MAX))
-    .bind(super::text(&delivery.facts)?)
-    .bind(commit)
-    .bind(&delivery.note)
-    .execute(&mut *conn)
-    .await?
-    .last_insert_rowid();
-    sqlx::query("INSERT INTO bodies (seq, body) VALUES (?1, ?2)")
-        .bind(seq)
+    let rows = sqlx::query(RECORD)
+        .bind(delivery.receiver.to_string())
+        .bind(&delivery.dedup_key)
+        .bind(delivery.id.as_str())
+        .bind(micros(delivery.dedup_until))
+        .bind(now)
+        .bind(&delivery.provider)
+        .bind(&delivery.event)
+        .bind(&delivery.sender_id)
+        .bind(micros(delivery.received_at))
+        .bind(super::text(&delivery.headers)?)
+        .bind(i64::try_from(delivery.body_size).unwrap_or(i64::MAX))
+        .bind(super::text(&delivery.facts)?)
+        .bind(delivery.facts.get("commit").and_then(|commit| commit.as_str()))
+        .bind(&delivery.note)
         .bind(delivery.body.as_ref())
-        .execute(conn)
+        .fetch_all(conn)
         .await?;
-    Ok(Recorded::Stored(delivery.id.clone()))
+    let owner: String = rows.last().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    Ok(match owner == delivery.id.as_str() {
+        true => Recorded::Stored(delivery.id.clone()),
+        false => Recorded::Duplicate { of: DeliveryId::new(owner) },
+    })
 }
 
 const SUMMARY: &str = "id, receiver, provider, event, sender_id, received_at, stored_at, facts, note,

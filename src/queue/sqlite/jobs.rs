@@ -22,48 +22,47 @@ const SET_ASIDE_MAX: Duration = Duration::from_secs(3600);
 /// First pause after a panic.
 const PANIC_BACKOFF: Duration = Duration::from_secs(2);
 
-/// Puts a job in, or merges it into the pending one of its object: the earlier time, the newest hint that is
-/// there, the higher priority, and one more cause.
+/// Both statements in one go, for the same reason as in `deliveries.rs`.
+const ENQUEUE: &str = "
+INSERT INTO jobs (id, object, state, payload, priority, due_at, created_at)
+    VALUES ($1, $2, 'pending', $3, $4,
+            max($5, CASE WHEN $6 THEN coalesce((SELECT until FROM troubles WHERE object = $2), 0) ELSE $5 END), $7)
+    ON CONFLICT (object) WHERE state = 'pending' DO UPDATE SET
+        due_at = min(jobs.due_at, excluded.due_at),
+        priority = max(jobs.priority, excluded.priority)
+    RETURNING id, payload;
+INSERT OR IGNORE INTO job_causes (job_id, kind, delivery_id, at)
+    SELECT id, $8, $9, $7 FROM jobs WHERE object = $2 AND state = 'pending';
+";
+
+/// Puts a job in, or merges it into the pending one of its object: the earlier time, the hints of both, the higher
+/// priority, and one more cause.
 pub(in super::super) async fn enqueue(
     conn: &mut SqliteConnection,
     job: &NewJob,
     now: i64,
 ) -> sqlx::Result<JobId> {
-    let object = job.object.to_string();
     // An object that was set aside waits, unless somebody did something about it.
     let waits = matches!(job.cause.kind, CauseKind::Interval | CauseKind::Start | CauseKind::Dependency);
     let hint = super::text(&job.payload)?;
-    let row = sqlx::query(
-        "INSERT INTO jobs (id, object, state, payload, priority, due_at, created_at)
-         VALUES (?1, ?2, 'pending', ?3, ?4,
-                 max(?5, CASE WHEN ?6 THEN coalesce((SELECT until FROM troubles WHERE object = ?2), 0) ELSE ?5 END),
-                 ?7)
-         ON CONFLICT (object) WHERE state = 'pending' DO UPDATE SET
-             due_at = min(jobs.due_at, excluded.due_at),
-             priority = max(jobs.priority, excluded.priority)
-         RETURNING id, payload",
-    )
-    .bind(JobId::generate().as_str())
-    .bind(&object)
-    .bind(&hint)
-    .bind(rank(job.priority))
-    .bind(micros(job.due_at))
-    .bind(waits)
-    .bind(now)
-    .fetch_one(&mut *conn)
-    .await?;
-    let (id, standing): (String, String) = (row.try_get("id")?, row.try_get("payload")?);
-    if standing != hint && !job.payload.is_null() {
-        let merged = merge_hints(json(&row, "payload")?, job.payload.clone());
-        set_payload(conn, &id, &merged).await?;
-    }
-    sqlx::query("INSERT OR IGNORE INTO job_causes (job_id, kind, delivery_id, at) VALUES (?1, ?2, ?3, ?4)")
-        .bind(&id)
+    let rows = sqlx::query(ENQUEUE)
+        .bind(JobId::generate().as_str().to_owned())
+        .bind(job.object.to_string())
+        .bind(&hint)
+        .bind(rank(job.priority))
+        .bind(micros(job.due_at))
+        .bind(waits)
+        .bind(now)
         .bind(job.cause.kind.as_str())
         .bind(job.cause.delivery.as_ref().map_or("", |id| id.as_str()))
-        .bind(now)
-        .execute(conn)
+        .fetch_all(&mut *conn)
         .await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let (id, standing): (String, String) = (row.try_get("id")?, row.try_get("payload")?);
+    if standing != hint && !job.payload.is_null() {
+        let merged = merge_hints(json(row, "payload")?, job.payload.clone());
+        set_payload(conn, &id, &merged).await?;
+    }
     Ok(JobId::new(id))
 }
 

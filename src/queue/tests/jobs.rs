@@ -120,8 +120,11 @@ async fn a_lease_that_runs_out_lets_another_worker_in() {
     store.clock.advance(seconds(50));
     assert!(store.claim_all().await.is_empty(), "it was renewed");
     store.clock.advance(seconds(11));
+    let first_hears = store.queue.superseded(&first.lease);
     let second = store.claim_one().await;
     assert_eq!(second.id, first.id);
+    assert!(*first_hears.borrow(), "the first is told to stop");
+    assert!(!*store.queue.superseded(&second.lease).borrow());
     let lost = store.queue.renew(&first.lease, LEASE).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost { .. })), "{lost:?}");
     let status = NewStatus { object: app(), status: json!({}), generation: 1, spec_hash: "x".into() };

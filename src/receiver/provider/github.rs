@@ -82,7 +82,7 @@ struct Release {
 
 pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Facts, Malformed> {
     let body = json_or_form(headers, body)?;
-    match header(headers, "x-github-event").unwrap_or_default() {
+    match header(headers, "x-github-event").unwrap_or_default().to_ascii_lowercase().as_str() {
         "push" => push(&body),
         "create" => created(&body, FactKind::Create),
         "delete" => created(&body, FactKind::Delete),

@@ -91,7 +91,7 @@ async fn a_push_nobody_follows_is_recorded_with_the_reason_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_source_reached_by_an_inner_name_is_woken_by_owner_and_name() {
+async fn a_source_reached_by_an_inner_name_is_woken_by_its_path() {
     let world = World::start().await;
     let inner = r#"
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -177,9 +177,6 @@ async fn a_generic_body_wakes_all_that_is_listed_whatever_it_says() {
     {
         assert_eq!(world.send(post(&world.path("generic"), &[], body)).await.status, 200);
         assert_eq!(world.claim().await.len(), 1, "{n}");
-        for (_, outcome) in [(0, ())] {
-            let () = outcome;
-        }
         world.clock.advance(Duration::from_secs(61));
     }
     let commit = "3".repeat(40);
@@ -300,7 +297,7 @@ metadata: {name: other, namespace: flux-system}
 spec:
   type: generic
   secretRef: {name: token}
-  resources: [{kind: GitRepository, name: app, namespace: team}, {kind: Bucket, name: none}, {kind: Nonsense, name: x}]
+  resources: [{kind: GitRepository, name: app, namespace: team}, {kind: Bucket, name: none}, {kind: ArtifactGenerator, name: x}]
 ---
 apiVersion: source.toolkit.fluxcd.io/v1
 kind: GitRepository
@@ -315,7 +312,7 @@ spec: {interval: 1m, url: "https://github.com/org/app"}
     assert_eq!(
         note,
         "can't access 'GitRepository/team/app', cross-namespace references have been blocked; \
-         `Bucket/flux-system/none` selects nothing; `Nonsense/flux-system/x` is of no kind that is reconciled here"
+         `Bucket/flux-system/none` selects nothing; `ArtifactGenerator/flux-system/x` is of no kind that is reconciled here"
     );
     world.end().await;
 }

@@ -8,6 +8,9 @@ use crate::set::{Local, MissingKey, View};
 use crate::{Error, Execute, FuncBody, GoType, Kind, Limit, Method, Reply, Str, Value, builtins, gofmt};
 use std::rc::Rc;
 
+/// What a map or slice takes besides its contents.
+const CONTAINER: usize = 96;
+
 impl Renderer {
     /// Calls a function with the topmost `count` values; with `piped` the lowest is the last argument.
     pub(super) fn call(
@@ -54,6 +57,9 @@ impl Renderer {
         self.args.clear();
         match reply {
             Ok(Reply::Value(value)) => {
+                if matches!(value, Value::Map(_) | Value::List(_)) {
+                    self.ctx.charge(CONTAINER)?;
+                }
                 self.stack.push(Slot { value, interface });
                 Ok(())
             }

@@ -208,3 +208,27 @@ fn a_render_after_a_failed_one_starts_clean() {
     assert!(renderer.execute(&set, "t", Value::map([("a", Value::Bool(true))])).is_err());
     assert_eq!(renderer.execute(&set, "t", Value::map::<&str>([])).unwrap(), b"ok");
 }
+
+#[test]
+fn call_calls_values_that_are_functions() {
+    let add = Value::Func(std::rc::Rc::new(crate::FuncValue {
+        params: vec![crate::types::INT64, crate::types::INT64],
+        variadic: false,
+        result: crate::types::INT64,
+        body: std::rc::Rc::new(|_, args| match args {
+            [Value::Int(a, _), Value::Int(b, _)] => Ok(Value::int64(a + b)),
+            _ => Err(Error::msg("not numbers")),
+        }),
+    }));
+    let data = Value::map([("add", add)]);
+    let mut renderer = Renderer::new(Ctx::new(Limits::default()));
+    let mut run = |text: &str| {
+        let set = compiled(text, MissingKey::Zero).unwrap();
+        renderer.execute(&set, "t", data.clone()).map(|out| String::from_utf8(out).unwrap())
+    };
+    assert_eq!(run("{{ call .add 1 2 }}{{ 3 | call .add 1 }}").unwrap(), "34");
+    let message = |result: Result<String, Error>| result.unwrap_err().to_string();
+    assert!(message(run("{{ call .add 1 }}")).ends_with("wrong number of args for .add: got 1 want 2"));
+    assert!(message(run("{{ call .add 1 true }}")).ends_with("arg 1: value has type bool; should be int64"));
+    assert!(message(run("{{ .add }}")).ends_with("can't print {{.add}} of type func()"));
+}

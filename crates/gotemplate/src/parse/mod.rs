@@ -8,6 +8,8 @@ mod lex;
 pub(crate) mod literal;
 mod node;
 mod number;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 pub(crate) use node::{Branch, Kind, NodeId, Nodes};

@@ -79,12 +79,31 @@ impl At<'_> {
 pub(super) struct Seen {
     /// A list of dependencies, even an empty one.
     pub(super) dependencies: bool,
+    /// A list of maintainers with an empty item.
+    pub(super) empty_maintainer: bool,
+    /// A list of dependencies with an empty item.
+    pub(super) empty_dependency: bool,
+}
+
+fn has_empty_item(value: &Yaml) -> bool {
+    matches!(value, Yaml::List(items) if items.contains(&Yaml::Null))
+}
+
+/// The `apiVersion` alone, which is looked at before anything else.
+pub(super) fn api_version(yaml: &Yaml) -> Result<String, String> {
+    let root = "chartBase";
+    let mut version = String::new();
+    for (key, value) in fields(yaml, &At { root, path: "" }, "loader.chartBase")? {
+        if field_name(&["apiVersion"], key) == "apiVersion" {
+            At { root, path: "apiVersion" }.text(&mut version, value)?;
+        }
+    }
+    Ok(version)
 }
 
 /// Decodes onto what is already there, as `json.Unmarshal` does.
-pub(super) fn metadata(metadata: &mut Metadata, yaml: &Yaml) -> Result<Seen, String> {
+pub(super) fn metadata(metadata: &mut Metadata, seen: &mut Seen, yaml: &Yaml) -> Result<(), String> {
     let root = "Metadata";
-    let mut seen = Seen::default();
     for (key, value) in fields(yaml, &At { root, path: "" }, "v2.Metadata")? {
         let field = field_name(METADATA_FIELDS, key);
         let at = At { root, path: field };
@@ -95,7 +114,10 @@ pub(super) fn metadata(metadata: &mut Metadata, yaml: &Yaml) -> Result<Seen, Str
             "version" => at.text(&mut metadata.version, value)?,
             "description" => at.text(&mut metadata.description, value)?,
             "keywords" => at.texts(&mut metadata.keywords, value)?,
-            "maintainers" => at.list(&mut metadata.maintainers, value, "[]*v2.Maintainer", maintainer)?,
+            "maintainers" => {
+                seen.empty_maintainer = has_empty_item(value);
+                at.list(&mut metadata.maintainers, value, "[]*v2.Maintainer", maintainer)?;
+            }
             "icon" => at.text(&mut metadata.icon, value)?,
             "apiVersion" => at.text(&mut metadata.api_version, value)?,
             "condition" => at.text(&mut metadata.condition, value)?,
@@ -106,15 +128,14 @@ pub(super) fn metadata(metadata: &mut Metadata, yaml: &Yaml) -> Result<Seen, Str
             "kubeVersion" => at.text(&mut metadata.kube_version, value)?,
             "dependencies" => {
                 seen.dependencies = *value != Yaml::Null;
-                at.list(&mut metadata.dependencies, value, "[]*v2.Dependency", |item, decoded| {
-                    dependency(item, decoded, "Metadata")
-                })?;
+                seen.empty_dependency = has_empty_item(value);
+                at.list(&mut metadata.dependencies, value, "[]*v2.Dependency", dependency)?;
             }
             "type" => at.text(&mut metadata.chart_type, value)?,
             _ => {}
         }
     }
-    Ok(seen)
+    Ok(())
 }
 
 /// Decodes a lock file; `null` is no lock.
@@ -130,9 +151,7 @@ pub(super) fn lock(yaml: &Yaml) -> Result<Option<Lock>, String> {
             "digest" => At { root, path: "digest" }.text(&mut lock.digest, value)?,
             "dependencies" => {
                 let at = At { root, path: "dependencies" };
-                at.list(&mut lock.dependencies, value, "[]*v2.Dependency", |item, decoded| {
-                    dependency(item, decoded, "Lock")
-                })?;
+                at.list(&mut lock.dependencies, value, "[]*v2.Dependency", dependency)?;
             }
             _ => {}
         }
@@ -175,7 +194,7 @@ fn fields<'a>(yaml: &'a Yaml, at: &At<'_>, go_type: &str) -> Result<Vec<(&'a Str
 }
 
 fn maintainer(yaml: &Yaml, maintainer: &mut Maintainer) -> Result<(), String> {
-    let root = "Metadata";
+    let root = "Maintainer";
     for (key, value) in fields(yaml, &At { root, path: "maintainers" }, "v2.Maintainer")? {
         match field_name(&["name", "email", "url"], key) {
             "name" => At { root, path: "maintainers.name" }.text(&mut maintainer.name, value)?,
@@ -187,7 +206,8 @@ fn maintainer(yaml: &Yaml, maintainer: &mut Maintainer) -> Result<(), String> {
     Ok(())
 }
 
-fn dependency(yaml: &Yaml, dependency: &mut Dependency, root: &'static str) -> Result<(), String> {
+fn dependency(yaml: &Yaml, dependency: &mut Dependency) -> Result<(), String> {
+    let root = "Dependency";
     const FIELDS: &[&str] =
         &["name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias"];
     for (key, value) in fields(yaml, &At { root, path: "dependencies" }, "v2.Dependency")? {

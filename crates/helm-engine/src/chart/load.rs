@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::archive::BOM;
+use super::decode::Seen;
 use super::ignore::{HELM_IGNORE, IgnoreError, Rules};
 use super::metadata::MetadataError;
 use super::{Chart, ChartFile, ChartFiles, archive};
@@ -131,9 +132,9 @@ pub fn load_files(files: &ChartFiles) -> Result<Chart, LoadError> {
 /// The chart that was asked for, whose version Helm must know before it looks at anything else.
 fn assemble_root(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
     for file in files.iter().filter(|file| file.name == "Chart.yaml") {
-        let mut chart = Chart::default();
-        read_metadata(&mut chart, "Chart.yaml", &file.data)?;
-        if !matches!(chart.metadata.api_version.as_str(), "" | "v1" | "v2") {
+        let wrong = |reason: String| LoadError::File { file: "Chart.yaml", reason };
+        let yaml = crate::yaml::parse_bytes(&file.data).map_err(|error| wrong(error.to_string()))?;
+        if !matches!(super::decode::api_version(&yaml).map_err(wrong)?.as_str(), "" | "v1" | "v2") {
             return Err(LoadError::UnsupportedVersion);
         }
     }
@@ -142,12 +143,13 @@ fn assemble_root(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
 
 fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
     let mut chart = Chart::default();
+    let mut seen = Seen::default();
     let mut subcharts: BTreeMap<String, Vec<ChartFile>> = BTreeMap::new();
     let mut found = false;
     for file in &files {
         if file.name == "Chart.yaml" {
             found = true;
-            read_metadata(&mut chart, "Chart.yaml", &file.data)?;
+            read_metadata(&mut chart, &mut seen, "Chart.yaml", &file.data)?;
             chart.mod_time = file.mod_time;
             if chart.metadata.api_version.is_empty() {
                 "v1".clone_into(&mut chart.metadata.api_version);
@@ -172,7 +174,7 @@ fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
             }
             "requirements.yaml" => {
                 found = true;
-                read_metadata(&mut chart, "requirements.yaml", &file.data)?;
+                read_metadata(&mut chart, &mut seen, "requirements.yaml", &file.data)?;
                 if chart.metadata.api_version == "v1" {
                     chart.files.push(file);
                 }
@@ -200,7 +202,7 @@ fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
     if !found {
         return Err(LoadError::NoMetadata);
     }
-    chart.metadata.validate()?;
+    chart.metadata.validate(&seen)?;
     for (name, files) in subcharts {
         if name.starts_with(['_', '.']) {
             continue;
@@ -235,11 +237,16 @@ fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
     Ok(chart)
 }
 
-fn read_metadata(chart: &mut Chart, file: &'static str, data: &[u8]) -> Result<(), LoadError> {
+fn read_metadata(
+    chart: &mut Chart,
+    seen: &mut Seen,
+    file: &'static str,
+    data: &[u8],
+) -> Result<(), LoadError> {
     let wrong = |reason: String| LoadError::File { file, reason };
     let yaml = crate::yaml::parse_bytes(data).map_err(|error| wrong(error.to_string()))?;
-    let seen = super::decode::metadata(&mut chart.metadata, &yaml).map_err(wrong)?;
-    chart.declares_dependencies |= seen.dependencies;
+    super::decode::metadata(&mut chart.metadata, seen, &yaml).map_err(wrong)?;
+    chart.declares_dependencies = seen.dependencies;
     Ok(())
 }
 

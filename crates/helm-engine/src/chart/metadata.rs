@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::decode::Seen;
 use crate::gostring;
 use crate::values::Value;
 
@@ -123,7 +124,7 @@ impl Metadata {
     ///
     /// # Errors
     /// With the first rule broken.
-    pub fn validate(&mut self) -> Result<(), MetadataError> {
+    pub(super) fn validate(&mut self, seen: &Seen) -> Result<(), MetadataError> {
         for text in [
             &mut self.name,
             &mut self.description,
@@ -160,10 +161,16 @@ impl Metadata {
         if !matches!(self.chart_type.as_str(), "" | "application" | "library") {
             return broken("chart.metadata.type must be application or library".to_owned());
         }
+        if seen.empty_maintainer {
+            return broken("maintainers must not contain empty or null nodes".to_owned());
+        }
         for maintainer in &mut self.maintainers {
             sanitize(&mut maintainer.name);
             sanitize(&mut maintainer.email);
             sanitize(&mut maintainer.url);
+        }
+        if seen.empty_dependency {
+            return broken("dependencies must not contain empty or null nodes".to_owned());
         }
         let mut names = BTreeSet::new();
         for dependency in &mut self.dependencies {

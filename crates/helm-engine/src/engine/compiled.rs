@@ -61,10 +61,13 @@ impl Chart {
     /// # Errors
     /// As [`Chart::compile`].
     pub fn compile_with_schemas(
-        self,
+        mut self,
         profile: &HelmProfile,
         remote: &RemoteSchemas,
     ) -> Result<Arc<CompiledChart>, RenderError> {
+        if !profile.merges_value_documents {
+            self.keep_first_values_document();
+        }
         let funcs = Arc::new(functions::functions(profile));
         let source = Arc::new(Source::new(self, remote));
         let everything = Tree::whole(&source);
@@ -79,6 +82,14 @@ impl Chart {
             parsed: ParsedFiles::default(),
             plans: Mutex::default(),
         }))
+    }
+
+    fn keep_first_values_document(&mut self) {
+        let text = self.raw_values.as_deref().map(gostring::text);
+        if let Some(Ok(values)) = text.map(|text| crate::values::parse_yaml_map(&text)) {
+            self.values = Some(values);
+        }
+        self.dependencies.iter_mut().for_each(Self::keep_first_values_document);
     }
 
     /// Addresses of remote schemas that the chart's schemas refer to and `known` lacks. Loading those

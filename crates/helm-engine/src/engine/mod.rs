@@ -1,5 +1,6 @@
 //! Compiles a chart once and renders it many times.
 
+mod chart_object;
 mod compiled;
 mod encode;
 mod errors;
@@ -8,6 +9,8 @@ mod objects;
 mod plan;
 mod reads;
 mod render;
+#[cfg(test)]
+mod tests;
 mod toml;
 mod tpl;
 

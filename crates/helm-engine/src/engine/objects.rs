@@ -1,4 +1,4 @@
-//! The objects a template starts from: `.Values`, `.Chart`, `.Release`, `.Capabilities`, `.Files`,
+//! The objects a template starts from: `.Values`, `.Release`, `.Capabilities`, `.Files`,
 //! `.Template` and `.Subcharts`, with the Go types and methods they have in Helm.
 
 use std::cell::RefCell;
@@ -6,16 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gotemplate::types::{self, BOOL, BYTES, BYTES_MAP, MAP, STRING, STRINGS};
-use gotemplate::{Ctx, Error, Frozen, FrozenMap, GoType, Host, List, Map, Method, Str, TypeDesc, Value};
+use gotemplate::{Ctx, Error, GoType, Host, List, Map, Method, Str, TypeDesc, Value};
 
 use super::encode;
 use super::reads::ReadLog;
 use crate::capabilities::{BuildInfo, Capabilities, KubeVersion};
-use crate::chart::metadata::Metadata;
 use crate::glob::Glob;
 use crate::gostring;
-use crate::profile::{ChartShape, HelmProfile};
-use crate::values::tree::freeze;
+use crate::profile::HelmProfile;
 
 /// `.Values` of Helm 4: a map whose methods win over keys of the same name.
 pub(super) const VALUES_V4: GoType = GoType(&VALUES_V4_DESC);
@@ -217,134 +215,6 @@ fn flat_files(ctx: &mut Ctx, receiver: &Value, value: impl Fn(Arc<[u8]>) -> Valu
     });
     let flat = Map::from_entries(types::STRING_MAP, flat.collect());
     encode::or_empty(encode::to_yaml_trimmed(ctx, &Value::Map(flat))).map(Value::from)
-}
-
-/// `.Chart` as a frozen map with Go's field names; Helm 4.
-pub(super) fn chart_map(metadata: &Metadata, is_root: bool) -> Arc<FrozenMap> {
-    let text = |s: &String| Frozen::from(s.as_str());
-    let texts = |list: &[String]| Frozen::list(list.iter().map(|s| Frozen::from(s.as_str())));
-    let maintainers = metadata.maintainers.iter().map(|maintainer| {
-        Frozen::map([
-            ("Name", text(&maintainer.name)),
-            ("Email", text(&maintainer.email)),
-            ("URL", text(&maintainer.url)),
-        ])
-    });
-    let dependencies = metadata.dependencies.iter().map(|dependency| {
-        let imports = dependency.import_values.iter().map(|import| match import {
-            crate::values::Value::Map(map) => Frozen::Map(freeze(map)),
-            other => Frozen::from(other.as_str().unwrap_or_default()),
-        });
-        Frozen::map([
-            ("Name", text(&dependency.name)),
-            ("Version", text(&dependency.version)),
-            ("Repository", text(&dependency.repository)),
-            ("Condition", text(&dependency.condition)),
-            ("Tags", texts(&dependency.tags)),
-            ("Enabled", Frozen::Bool(dependency.enabled)),
-            ("ImportValues", Frozen::list(imports)),
-            ("Alias", text(&dependency.alias)),
-        ])
-    });
-    let annotations = metadata.annotations.iter().map(|(key, value)| (key.as_str(), text(value)));
-    let entries = [
-        ("Name", text(&metadata.name)),
-        ("Home", text(&metadata.home)),
-        ("Sources", texts(&metadata.sources)),
-        ("Version", text(&metadata.version)),
-        ("Description", text(&metadata.description)),
-        ("Keywords", texts(&metadata.keywords)),
-        ("Maintainers", Frozen::list(maintainers)),
-        ("Icon", text(&metadata.icon)),
-        ("APIVersion", text(&metadata.api_version)),
-        ("Condition", text(&metadata.condition)),
-        ("Tags", text(&metadata.tags)),
-        ("AppVersion", text(&metadata.app_version)),
-        ("Deprecated", Frozen::Bool(metadata.deprecated)),
-        ("Annotations", Frozen::map(annotations)),
-        ("KubeVersion", text(&metadata.kube_version)),
-        ("Dependencies", Frozen::list(dependencies)),
-        ("Type", text(&metadata.chart_type)),
-        ("IsRoot", Frozen::Bool(is_root)),
-    ];
-    Arc::new(entries.into_iter().map(|(key, value)| (Str::from(key), value)).collect())
-}
-
-/// `.Chart` of a render.
-pub(super) fn chart(profile: &HelmProfile, frozen: &Arc<FrozenMap>) -> Value {
-    match profile.chart_shape {
-        ChartShape::Map => {
-            let map = Map::from_frozen(MAP, frozen.clone());
-            if let Some(Value::Map(annotations)) = map.get("Annotations") {
-                let nothing = annotations.is_empty();
-                let annotations = if nothing {
-                    Map::nil(types::STRING_MAP)
-                } else {
-                    annotations.as_type(types::STRING_MAP)
-                };
-                map.insert("Annotations", Value::Map(annotations));
-            }
-            Value::Map(map)
-        }
-        ChartShape::Struct => Value::host(ChartStruct(Map::from_frozen(MAP, frozen.clone()))),
-    }
-}
-
-/// `.Chart` of Helm 3: a struct around the metadata.
-struct ChartStruct(Map);
-
-const CHART_STRUCT: GoType = {
-    static DESC: TypeDesc =
-        TypeDesc::host("struct { chart.Metadata; IsRoot bool }", gotemplate::Kind::Struct, &[]);
-    GoType(&DESC)
-};
-
-/// Go's field order of the metadata and their JSON names.
-const CHART_FIELDS: &[(&str, &str)] = &[
-    ("Name", "name"),
-    ("Home", "home"),
-    ("Sources", "sources"),
-    ("Version", "version"),
-    ("Description", "description"),
-    ("Keywords", "keywords"),
-    ("Maintainers", "maintainers"),
-    ("Icon", "icon"),
-    ("APIVersion", "apiVersion"),
-    ("Condition", "condition"),
-    ("Tags", "tags"),
-    ("AppVersion", "appVersion"),
-    ("Deprecated", "deprecated"),
-    ("Annotations", "annotations"),
-    ("KubeVersion", "kubeVersion"),
-    ("Dependencies", "dependencies"),
-    ("Type", "type"),
-];
-
-impl Host for ChartStruct {
-    fn go_type(&self) -> GoType {
-        CHART_STRUCT
-    }
-
-    fn field(&self, name: &[u8]) -> Option<Value> {
-        self.0.get(name)
-    }
-
-    fn fields(&self) -> Vec<(&'static str, Value)> {
-        let names = CHART_FIELDS.iter().map(|(name, _)| *name).chain(["IsRoot"]);
-        names.filter_map(|name| self.0.get(name).map(|value| (name, value))).collect()
-    }
-
-    fn json(&self) -> Option<Value> {
-        let filled = CHART_FIELDS.iter().filter_map(|(name, json)| {
-            let value = self.0.get(name)?;
-            value.truth().then_some((*json, value))
-        });
-        Some(Value::map(filled.chain([("IsRoot", self.0.get("IsRoot").unwrap_or_default())])))
-    }
-
-    fn equal(&self, _: &dyn Host) -> Option<bool> {
-        None
-    }
 }
 
 /// `.Capabilities`: a pointer to a struct; notes which parts are read.

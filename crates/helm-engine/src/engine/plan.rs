@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use gotemplate::{FrozenMap, FuncMap, MissingKey, Parsed, TemplateSet};
 
-use super::objects;
+use super::chart_object;
 use super::{errors, tpl};
 use crate::chart::CrdFile;
 use crate::chart::dependencies::{Source, Tree};
@@ -79,7 +79,7 @@ impl Plan {
                 candidates.insert(name, candidate);
             }
             charts.push(ChartObjects {
-                chart: objects::chart_map(&chart.metadata, charts.is_empty()),
+                chart: chart_object::fields(&chart.metadata, charts.is_empty()),
                 files: chart.source.files.clone(),
             });
         });

@@ -10,6 +10,7 @@ use gotemplate::sprig::time::{Time, Zone};
 use gotemplate::types::MAP;
 use gotemplate::{Ctx, Map, Renderer, Reply, Value};
 
+use super::chart_object;
 use super::functions::{self, LOOKUP_SLOT};
 use super::objects::{self, CapabilitiesHost, FILES};
 use super::plan::Plan;
@@ -118,7 +119,7 @@ impl Shared<'_> {
         let objects = &self.plan.charts[scopes.len()];
         let subcharts = Map::new();
         let scope = Map::with_type(MAP);
-        scope.insert("Chart", objects::chart(profile, &objects.chart));
+        scope.insert("Chart", chart_object::of(profile, &objects.chart));
         scope.insert("Files", Value::Map(Map::from_frozen(FILES, objects.files.clone())));
         scope.insert("Release", self.release.clone());
         scope.insert("Capabilities", self.capabilities.clone());

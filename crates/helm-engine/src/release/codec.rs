@@ -122,6 +122,43 @@ mod tests {
         );
     }
 
+    /// `helm install rel app-1.2.3.tgz -n ns --dry-run=client -o json --kube-version 1.33.0` of Helm
+    /// v4.3.1 with these values; the times are made up.
+    #[test]
+    fn a_rendered_release_is_stored_as_helm_stores_it() {
+        let golden = include_str!("../../tests/data/release.json");
+        let known = decode_json(golden.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(encode_json(&known)).unwrap(), golden);
+
+        let chart = crate::load_archive(include_bytes!("../../tests/data/app-1.2.3.tgz")).unwrap();
+        let chart = chart.compile(&crate::HelmProfile::default()).unwrap();
+        let values = serde_json::json!({"replicas": 3, "extra": {"html": "<&>"}});
+        let options = crate::ReleaseOptions {
+            name: "rel".to_owned(),
+            namespace: "ns".to_owned(),
+            ..crate::ReleaseOptions::default()
+        };
+        let kube_version = crate::KubeVersion::parse("1.33.0").unwrap();
+        let capabilities = crate::Capabilities { kube_version, ..crate::Capabilities::default() };
+        let limits = crate::Limits::default();
+        let rendered = chart
+            .render(&values, &options, &capabilities, std::rc::Rc::new(crate::NoCluster), &limits)
+            .unwrap();
+        let release = Release {
+            name: options.name,
+            info: Info { notes: rendered.notes.clone(), ..known.info.clone() },
+            chart: rendered.release_chart(),
+            config: values.as_object().unwrap().clone(),
+            manifest: rendered.manifest_text(),
+            hooks: rendered.hooks.iter().map(ReleaseHook::from).collect(),
+            version: 1,
+            namespace: options.namespace,
+            apply_method: "ssa".to_owned(),
+            ..Release::default()
+        };
+        assert_eq!(String::from_utf8(encode_json(&release)).unwrap(), golden);
+    }
+
     #[test]
     fn stored_records_come_back() {
         let release = release();

@@ -182,9 +182,11 @@ impl Coalescer {
             defaulted
                 .extend(source.entries().into_iter().filter(|(_, node)| !node.is_nil()).map(|(key, _)| key));
         }
-        for (key, node) in dest.entries() {
-            if node.is_nil() {
-                source.insert(key, Node::Nil);
+        if self.rule != NullRule::UserDeletes {
+            for (key, node) in dest.entries() {
+                if node.is_nil() {
+                    source.insert(key, Node::Nil);
+                }
             }
         }
         for (key, node) in source.entries() {
@@ -231,7 +233,8 @@ fn percent_t(value: &Value) -> String {
         Value::Float(_) => format!("%!t(float64={})", super::print::go_v(value)),
         Value::String(s) => format!("%!t(string={s})"),
         Value::List(items) => {
-            let items: Vec<String> = items.iter().map(percent_t).collect();
+            let item = |item: &Value| if *item == Value::Null { "<nil>".to_owned() } else { percent_t(item) };
+            let items: Vec<String> = items.iter().map(item).collect();
             format!("[{}]", items.join(" "))
         }
         Value::Map(map) => {

@@ -1,6 +1,8 @@
 //! The grammar of `--set`, `--set-string`, `--set-json`, `--set-file`, `--set-literal` and of
 //! Flux's `targetPath`: `a.b[0].c=value,d={x,y}`.
 
+use gotemplate::gofmt;
+
 use super::{Map, Value};
 use crate::gostring::{is_space, quote};
 
@@ -239,7 +241,9 @@ impl<'a> Parser<'a> {
         }
         let (text, last) = self.until(&['[', '.', '=']);
         if !text.is_empty() {
-            let message = format!("unexpected data at end of array index: {}", quote(&text));
+            let runes: Vec<String> =
+                text.chars().map(|c| gofmt::quote_rune(u64::from(u32::from(c)))).collect();
+            let message = format!("unexpected data at end of array index: [{}]", runes.join(" "));
             return (list, Err(Stop::Wrong(message)));
         }
         let slot = usize::try_from(index).unwrap_or(usize::MAX);
@@ -329,6 +333,12 @@ impl<'a> Parser<'a> {
             return Ok(Value::Null);
         }
         let rest: String = self.input[self.at..].iter().collect();
+        // Go's decoder ends a number after a leading zero; what follows is read as the next name.
+        let digits = rest.strip_prefix('-').unwrap_or(&rest);
+        if digits.starts_with('0') && digits[1..].starts_with(|c: char| c.is_ascii_digit()) {
+            self.at += rest.len() - digits.len() + 1;
+            return Ok(Value::Float(0.0));
+        }
         let mut stream = serde_json::Deserializer::from_str(&rest).into_iter::<serde_json::Value>();
         match stream.next() {
             Some(Ok(json)) => {
@@ -491,7 +501,7 @@ mod tests {
                 ("a[-1]=1", Err("negative -1 index not allowed")),
                 ("a[x]=1", Err("error parsing index: strconv.Atoi: parsing \"x\": invalid syntax")),
                 ("a[99999]=1", Err("index of 99999 is greater than maximum supported index of 65536")),
-                ("a[0]x=1", Err("unexpected data at end of array index: \"x\"")),
+                ("a[0]x=1", Err("unexpected data at end of array index: ['x']")),
                 ("a.=1", Err("key map \"a\" has no value")),
             ],
         );

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use helm_engine::capabilities::{BuildInfo, Capabilities, KubeVersion};
+use helm_engine::values::strvals;
 use helm_engine::{
     Chart, ChartFiles, CompiledChart, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext,
     TemplateOutput, load_archive, load_files,
@@ -111,7 +112,9 @@ pub(crate) fn chart_cases(corpus: &Path, filter: &str) -> Vec<ChartCases> {
 
 /// Renders the cases of one chart and compares.
 pub(crate) fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
-    let compiled = fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz));
+    let profile = HelmProfile::default();
+    let compiled =
+        fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz, &profile));
     chart
         .cases
         .iter()
@@ -138,9 +141,46 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-fn compile(tgz: &[u8]) -> Result<Arc<CompiledChart>, String> {
+/// Compares with the answers of another Helm version: JSON lines `{"id", "out" | "error"}`. Cases
+/// with random lines are left out.
+pub(crate) fn run_chart_against(
+    chart: &ChartCases,
+    profile: &HelmProfile,
+    answers: &BTreeMap<String, Value>,
+) -> Vec<Outcome> {
+    let compiled =
+        fs::read(&chart.chart).map_err(|error| error.to_string()).and_then(|tgz| compile(&tgz, profile));
+    let stable = |case: &&Value| case["random_lines"].as_array().is_none_or(Vec::is_empty);
+    chart
+        .cases
+        .iter()
+        .filter(stable)
+        .filter_map(|case| {
+            let id = case["id"].as_str().unwrap_or_default();
+            let answer = answers.get(id)?;
+            let found = guarded(|| compiled.clone().and_then(|chart| template(&chart, case)));
+            let difference = match (answer["out"].as_str(), found) {
+                (Some(out), Ok(found)) => compare_lines(out, &found, &BTreeSet::new()),
+                (Some(_), Err(error)) => Some(format!("helm renders it; here: {error}")),
+                (None, Ok(_)) => Some(format!("renders here; helm: {}", answer["error"])),
+                (None, Err(found)) => {
+                    let expected = answer["error"].as_str().unwrap_or_default();
+                    (found != expected)
+                        .then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
+                }
+            };
+            Some(Outcome {
+                id: id.to_owned(),
+                group: id.split('.').next().unwrap_or_default().to_owned(),
+                difference,
+            })
+        })
+        .collect()
+}
+
+fn compile(tgz: &[u8], profile: &HelmProfile) -> Result<Arc<CompiledChart>, String> {
     let chart = load_archive(tgz).map_err(|error| error.to_string())?;
-    chart.compile(&HelmProfile::default()).map_err(|error| error.to_string())
+    chart.compile(profile).map_err(|error| error.to_string())
 }
 
 fn template(chart: &CompiledChart, case: &Value) -> Result<String, String> {
@@ -149,16 +189,20 @@ fn template(chart: &CompiledChart, case: &Value) -> Result<String, String> {
         namespace: case["namespace"].as_str().unwrap_or("default").to_owned(),
         ..ReleaseOptions::default()
     };
-    let mut capabilities = Capabilities::default();
+    let profile = chart.profile();
+    let mut capabilities = Capabilities::defaults(profile);
     if let Some(version) = case["kube_version"].as_str() {
-        capabilities.kube_version = KubeVersion::parse(version).map_err(|error| error.to_string())?;
+        capabilities.kube_version =
+            KubeVersion::parse_as(version, profile).map_err(|error| error.to_string())?;
     }
+    // What a Helm says that was built from source, as the corpus was made with.
+    let (minor, _) = profile.version.rsplit_once('.').unwrap_or((profile.version, ""));
     capabilities.helm_version = BuildInfo {
-        version: "v4.3".to_owned(),
+        version: minor.to_owned(),
         git_commit: String::new(),
         git_tree_state: String::new(),
         go_version: "go1.26.8".to_owned(),
-        kube_client_version: Some("v1.37".to_owned()),
+        kube_client_version: capabilities.helm_version.kube_client_version,
     };
     chart.check().map_err(|error| error.cli_text())?;
     let rendered = chart
@@ -297,4 +341,86 @@ fn matches_answer(answer: &Value, found: &Result<Vec<u8>, String>) -> bool {
         },
         Err(found) => answer["error"].as_str() == Some(found),
     }
+}
+
+/// One line of `tests/data/charts.jsonl`: the files of a chart and what `helm template` made of them;
+/// `other` has the answers of other Helm versions where they differ.
+pub(crate) fn run_small_chart(line: &str) -> Vec<Outcome> {
+    let case: Value = serde_json::from_str(line).expect("a case is JSON");
+    let title = case["title"].as_str().unwrap_or_default();
+    let mut outcomes = vec![small_outcome(title.to_owned(), &case, &case, &HelmProfile::default())];
+    for (version, answer) in case["other"].as_object().into_iter().flatten() {
+        let profile = HelmProfile::by_name(version).expect("a known version");
+        outcomes.push(small_outcome(format!("{title} ({version})"), &case, answer, &profile));
+    }
+    outcomes
+}
+
+fn small_outcome(id: String, case: &Value, answer: &Value, profile: &HelmProfile) -> Outcome {
+    let found = guarded(|| small_chart(case, profile));
+    let difference = match (answer["out"].as_str(), found) {
+        (Some(out), Ok(found)) => compare_lines(out, &found, &BTreeSet::new()),
+        (Some(_), Err(error)) => Some(format!("helm renders it; here: {error}")),
+        (None, Ok(out)) => Some(format!("helm: {}\n  here: {out:?}", answer["error"])),
+        (None, Err(found)) => {
+            let expected = answer["error"].as_str().unwrap_or_default();
+            (found != expected).then(|| format!("another error\n  helm: {expected:?}\n  here: {found:?}"))
+        }
+    };
+    Outcome { id, group: "small".to_owned(), difference }
+}
+
+fn small_chart(case: &Value, profile: &HelmProfile) -> Result<String, String> {
+    let text = |key: &str, default: &str| case[key].as_str().unwrap_or(default).to_owned();
+    let lines = |key: &str| -> Vec<String> {
+        case[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|line| Some(line.as_str()?.to_owned()))
+            .collect()
+    };
+    let files: ChartFiles = case["files"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(path, text)| (path.clone(), text.as_str().unwrap_or_default().as_bytes()))
+        .collect();
+    let mut values = match helm_engine::values::Value::from_json(&case["values"]) {
+        helm_engine::values::Value::Map(map) => map,
+        _ => helm_engine::values::Map::new(),
+    };
+    for line in lines("set_json") {
+        strvals::parse_json_into(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    for line in lines("set") {
+        strvals::parse_into(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    for line in lines("set_string") {
+        strvals::parse_into_string(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    for line in lines("set_literal") {
+        strvals::parse_literal_into(&line, &mut values).map_err(|error| error.to_string())?;
+    }
+    let chart = load_files(&files).map_err(|error| error.to_string())?;
+    let chart = chart.compile(profile).map_err(|error| error.to_string())?;
+    chart.check().map_err(|error| error.cli_text())?;
+    let release = ReleaseOptions {
+        name: text("release", "rel"),
+        namespace: "ns".to_owned(),
+        ..ReleaseOptions::default()
+    };
+    let kube_version =
+        KubeVersion::parse(&text("kube_version", "1.33.0")).map_err(|error| error.to_string())?;
+    let mut capabilities = Capabilities { kube_version, ..Capabilities::default() };
+    capabilities.api_versions.extend(lines("api_versions"));
+    let limits = Limits::default();
+    let rendered = chart
+        .render(&values, &release, &capabilities, Rc::new(NoCluster), &limits)
+        .map_err(|error| error.cli_text())?;
+    let options = TemplateOutput {
+        include_crds: case["include_crds"] == Value::Bool(true),
+        ..TemplateOutput::default()
+    };
+    rendered.template_output(&options).map_err(|error| error.to_string())
 }

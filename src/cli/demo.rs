@@ -1,0 +1,55 @@
+//! `sluice demo`: a whole small world in one process.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::Context;
+use super::attach::attach;
+use crate::config::{Flags, ProcessEnvironment, Settings};
+use crate::demo::tour::{self, DemoOptions};
+use crate::telemetry;
+
+/// Run a whole small world in one process: git repository, two member clusters, a chat
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoArgs {
+    /// Play the steps, check each, and exit
+    #[arg(long)]
+    tour: bool,
+    /// Two kubeconfigs of real clusters instead of simulated ones
+    #[arg(long = "kubeconfig", value_name = "FILE")]
+    kubeconfigs: Vec<PathBuf>,
+    /// The port of webhooks; 0: any
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    hook_port: u16,
+    /// The port of the git repository; 0: any
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    git_port: u16,
+    /// Where everything is kept; without it in a directory that goes with the demo
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// trace, debug, info, warn, error, or a filter per module
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    log_level: String,
+}
+
+pub(super) async fn run(args: DemoArgs, cx: &Context) -> anyhow::Result<ExitCode> {
+    let mut flags = Flags::default();
+    flags.set("log-level", args.log_level);
+    // The demo's own ports are free ones: a real agent may run beside it.
+    flags.set("api-listen", "127.0.0.1:0");
+    flags.set("metrics-listen", "off");
+    let settings = Settings::load(&flags.over(&cx.flags.0), &ProcessEnvironment)?;
+    telemetry::init(&settings.log).map_err(anyhow::Error::msg)?;
+    let options = DemoOptions {
+        tour: args.tour,
+        kubeconfigs: args.kubeconfigs,
+        hook_port: args.hook_port,
+        git_port: args.git_port,
+        dir: args.dir,
+    };
+    tour::run(options, async |agent, state| {
+        let settings = Settings { state: state.to_owned(), ..settings };
+        attach(agent, &settings).await
+    })
+    .await
+}
