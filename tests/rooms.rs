@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("telemetry", &[]),
-    ("config", &["model"]),
+    ("config", &["model", "telemetry"]),
     ("queue", &["model", "telemetry"]),
     ("objects", &["model", "telemetry"]),
     ("source", &["model", "telemetry"]),
@@ -37,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "notify",
         ],
     ),
-    ("demo", &["model", "telemetry", "config", "app", "receiver"]),
+    ("demo", &["model", "telemetry", "app", "cluster", "objects", "receiver"]),
 ];
 
 const MAY_IMPORT_EVERYTHING: &[&str] = &["app", "cli", "main", "lib"];

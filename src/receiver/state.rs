@@ -138,9 +138,6 @@ struct Shared {
     counts: Mutex<BTreeMap<Counted, u64>>,
 }
 
-/// What requests are counted by: the Receiver, what became of them, which token matched.
-type Counted = (Option<ObjectKey>, Outcome, Option<Slot>);
-
 impl ReceiverState {
     /// Reads the Receivers; changes are noticed from then on.
     pub fn new(objects: Objects, queue: Queue, clock: Clock, settings: ReceiverSettings) -> Self {

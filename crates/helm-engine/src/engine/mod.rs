@@ -9,6 +9,8 @@ mod objects;
 mod plan;
 mod reads;
 mod render;
+#[cfg(test)]
+mod tests;
 mod toml;
 mod tpl;
 

@@ -1,4 +1,4 @@
-//! What a render looked at besides the chart: noted while it runs.
+//! What a render looked at besides the chart and its values: noted while it runs.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,9 @@ pub struct LookupRead {
     pub name: String,
 }
 
-/// What a render looked at besides the chart.
+/// What a render looked at besides the chart and its values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// Paths below `.Values`, as `image.tag`; subcharts' paths start with the subchart's name.
-    pub values: BTreeSet<String>,
     /// Parts of `.Capabilities`, as `KubeVersion` or `APIVersions/apps/v1`.
     pub capabilities: BTreeSet<String>,
     /// Objects looked up in the cluster.

@@ -210,7 +210,7 @@ fn grouped(digits: &str) -> String {
 /// A float with the fewest digits: grouped, or as `1.5×10⁰⁶` below 1e-4 and from 1e6 on.
 fn float(number: &Number) -> String {
     let value = number.as_f64().unwrap_or(f64::MAX);
-    let scientific = format!("{:e}", value.abs());
+    let scientific = goyaml::number::format_e(value.abs());
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let sign = if value < 0.0 { "-" } else { "" };
     let magnitude: i32 = exponent.parse().unwrap_or(0);
@@ -224,7 +224,7 @@ fn float(number: &Number) -> String {
         }
         return out;
     }
-    let plain = value.abs().to_string();
+    let plain = goyaml::number::format_f(value.abs());
     match plain.split_once('.') {
         Some((whole, fraction)) => format!("{sign}{}.{fraction}", grouped(whole)),
         None => format!("{sign}{}", grouped(&plain)),

@@ -86,14 +86,7 @@ pub(crate) fn number(value: f64) -> serde_json::Value {
 
 /// `encoding/json`'s float: shortest digits, exponents only below 1e-6 and from 1e21 on.
 pub(crate) fn go_float(value: f64) -> String {
-    let abs = value.abs();
-    if abs != 0.0 && !(1e-6..1e21).contains(&abs) {
-        let text = format!("{value:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let sign = if exponent.starts_with('-') { "" } else { "+" };
-        return format!("{digits}e{sign}{exponent}");
-    }
-    format!("{value}")
+    goyaml::number::format_json(value).unwrap_or_else(|| "null".to_owned())
 }
 
 #[cfg(test)]
@@ -108,6 +101,7 @@ mod tests {
             (1e20, "100000000000000000000"),
             (1e21, "1e+21"),
             (1e-6, "0.000001"),
+            (89_844_095_334_105.13, "89844095334105.12"),
             (1e-7, "1e-7"),
             (1.5e-9, "1.5e-9"),
             (1e300, "1e+300"),
