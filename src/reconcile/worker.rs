@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Done, Inner, Reconciler, Run};
 use super::{git_repository, helm_chart, helm_release, receiver, unsupported};
 use crate::model::{Event, Kind, ObjectKey, Severity};
-use crate::queue::{JobOutcome, JobResult, LeasedJob};
+use crate::queue::{JobOutcome, JobResult, LeasedJob, StepOutcome};
 use crate::render::pool::panic_text;
 
 /// How long a worker may hold a job without a sign of life.
@@ -140,6 +140,13 @@ fn count(inner: &Inner, job: &LeasedJob, result: &JobResult, took: Duration) {
             ("apply", Some(cluster)) => inner.metrics.apply(cluster, step.duration),
             _ => {}
         }
+    }
+    let applied = result.steps.iter().any(|step| step.step == "apply" && step.outcome == StepOutcome::Done);
+    if applied
+        && let Some(arrived) = job.cause().delivery.and_then(|id| id.generated_at())
+        && let Ok(took) = Duration::try_from(inner.now().duration_since(arrived))
+    {
+        inner.metrics.push_applied(took);
     }
 }
 
