@@ -1,6 +1,7 @@
 //! What both benches need: the agent as a process of its own, figures, the machine's load.
 
-#![allow(dead_code)]
+// Started from threads and before any runtime, so timers of tokio are not at hand.
+#![allow(dead_code, clippy::disallowed_methods)]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
