@@ -6,7 +6,7 @@
 //!
 //!     scripts/bench-hooks [--hooks 20000] [--clients 64] [--kills 10]
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! What both benches need: the agent as a process of its own, figures, the machine's load.
 
-#![allow(dead_code)]
+// Started from threads and before any runtime, so timers of tokio are not at hand.
+#![allow(dead_code, clippy::disallowed_methods)]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -47,7 +48,9 @@ impl AgentProcess {
 }
 
 fn spawn(manifests: &Path, state: &Path, listen: SocketAddr) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+    // Another build can be measured by naming it.
+    let binary = std::env::var_os("SLUICE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_sluice").into());
+    let mut child = Command::new(binary)
         .arg("serve")
         .arg(manifests)
         .arg("--state")

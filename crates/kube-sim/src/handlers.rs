@@ -161,7 +161,7 @@ fn selector(request: &Request) -> Result<Selector, Failure> {
 
 fn list(cluster: &Cluster, target: &Target, request: &Request) -> Result<Response<Body>, Failure> {
     let (objects, version) = cluster.list(&target.resource, target.namespace.as_deref(), &selector(request)?);
-    let (objects, next, left) = page(&objects, request)?;
+    let Page { objects, next, left } = page(&objects, request)?;
     let metadata_only = wants(request, "PartialObjectMetadataList");
     let items: Vec<Value> = objects
         .iter()
@@ -186,12 +186,15 @@ fn list(cluster: &Cluster, target: &Target, request: &Request) -> Result<Respons
     Ok(json_answer(StatusCode::OK, &body))
 }
 
-/// One page of a list: its objects, the token for the next one, and how many are left. The token is the place of the
-/// last object, so objects that come or go meanwhile do no harm.
-fn page<'o>(
+/// One page of a list.
+struct Page<'o> {
     objects: &'o [Arc<Value>],
-    request: &Request,
-) -> Result<(&'o [Arc<Value>], Option<String>, usize), Failure> {
+    /// The token for the next page: the place of the last object, so objects that come or go meanwhile do no harm.
+    next: Option<String>,
+    left: usize,
+}
+
+fn page<'o>(objects: &'o [Arc<Value>], request: &Request) -> Result<Page<'o>, Failure> {
     let place = |object: &Value| {
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
         format!("{}/{}", text("namespace"), text("name"))
@@ -212,10 +215,10 @@ fn page<'o>(
     let rest = &objects[from..];
     let limit = request.query.get("limit").and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     if limit == 0 || rest.len() <= limit {
-        return Ok((rest, None, 0));
+        return Ok(Page { objects: rest, next: None, left: 0 });
     }
     let next = rest[limit - 1].as_ref();
-    Ok((&rest[..limit], Some(hex::encode(place(next))), rest.len() - limit))
+    Ok(Page { objects: &rest[..limit], next: Some(hex::encode(place(next))), left: rest.len() - limit })
 }
 
 fn watch_list(cluster: &Arc<Cluster>, target: &Target, request: &Request) -> Result<Response<Body>, Failure> {
