@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Done, Inner, Reconciler, Run};
 use super::{dependents, git_repository, helm_chart, helm_release, receiver, unsupported};
 use crate::model::{Event, Kind, ObjectKey, Severity};
-use crate::queue::{JobOutcome, JobResult, LeasedJob, StoreError};
+use crate::queue::{JobOutcome, JobResult, LeasedJob, StepOutcome, StoreError};
 use crate::render::pool::panic_text;
 
 /// How long a worker may hold a job without a sign of life.
@@ -167,11 +167,6 @@ fn count(inner: &Inner, job: &LeasedJob, result: &JobResult, took: Duration) {
     };
     inner.metrics.job(kind, outcome);
     inner.metrics.reconcile(kind, &key.namespace, &key.name, took);
-    let arrived = job.cause().delivery.and_then(|delivery| delivery.arrived());
-    if let (Some(arrived), false) = (arrived, result.applied.is_empty()) {
-        let took = inner.now().duration_since(arrived);
-        inner.metrics.push_applied(Duration::try_from(took).unwrap_or_default());
-    }
     for step in &result.steps {
         match (step.step.as_str(), &step.cluster) {
             ("fetch", _) => inner.metrics.fetch(kind, step.duration),
@@ -179,6 +174,13 @@ fn count(inner: &Inner, job: &LeasedJob, result: &JobResult, took: Duration) {
             ("apply", Some(cluster)) => inner.metrics.apply(cluster, step.duration),
             _ => {}
         }
+    }
+    let applied = result.steps.iter().any(|step| step.step == "apply" && step.outcome == StepOutcome::Done);
+    if applied
+        && let Some(arrived) = job.cause().delivery.and_then(|id| id.generated_at())
+        && let Ok(took) = Duration::try_from(inner.now().duration_since(arrived))
+    {
+        inner.metrics.push_applied(took);
     }
 }
 

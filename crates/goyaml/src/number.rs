@@ -141,6 +141,11 @@ pub fn format_e(value: f64) -> String {
     special(value).map_or_else(|| Digits::new(value).scientific(), str::to_owned)
 }
 
+/// `strconv.FormatFloat(float64(value), 'e', -1, 32)`.
+pub fn format_e32(value: f32) -> String {
+    special(f64::from(value)).map_or_else(|| Digits::new32(value).scientific(), str::to_owned)
+}
+
 /// A number as `encoding/json` writes it (as ES6 does, but `-0`); none for infinities and NaN.
 pub fn format_json(value: f64) -> Option<String> {
     if !value.is_finite() {

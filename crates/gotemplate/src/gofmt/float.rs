@@ -85,10 +85,11 @@ fn decimal(out: &mut String, value: f64, verb: u8, precision: i32, bits: u32) {
 }
 
 fn shortest_digits(value: f64, bits: u32) -> Digits {
+    // `{:e}` is as short, but takes another text where two are equally near.
     if bits == 32 {
-        parse_digits(&format!("{:e}", value as f32))
+        parse_digits(&goyaml::number::format_e32(value as f32))
     } else {
-        parse_digits(&format!("{value:e}"))
+        parse_digits(&goyaml::number::format_e(value))
     }
 }
 
@@ -96,7 +97,7 @@ fn exact_digits(value: f64, count: usize) -> Digits {
     parse_digits(&format!("{:.*e}", (count - 1).min(EXACT), value))
 }
 
-/// Reads what `{:e}` prints: `1.25e-7`.
+/// Reads a number with an exponent: `1.25e-7`, `1.25e-07`.
 fn parse_digits(text: &str) -> Digits {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let mut digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
@@ -237,6 +238,8 @@ mod tests {
             (-1.25, b'E', 1, "-1.2E+00"),
             (1.0, b'f', 3, "1.000"),
             (1e21, b'f', -1, "1000000000000000000000"),
+            (1820695185038724.2, b'g', -1, "1.8206951850387242e+15"),
+            (14175827046950.062, b'f', -1, "14175827046950.062"),
         ];
         for (value, verb, precision, want) in rows {
             assert_eq!(format_float(*value, *verb, *precision, 64), *want, "{value} {}", *verb as char);

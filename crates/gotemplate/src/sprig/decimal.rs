@@ -27,8 +27,8 @@ impl Decimal {
         if value == 0.0 {
             return Ok(Self { coefficient: BigInt::ZERO, exponent: 0 });
         }
-        // `{:e}` prints the shortest digits: `-1.25e-7`.
-        let shown = format!("{value:e}");
+        // The shortest digits: `-1.25e-07`.
+        let shown = goyaml::number::format_e(value);
         let (mantissa, exponent) = shown.split_once('e').unwrap_or((&shown, "0"));
         let fraction = mantissa.split_once('.').map_or(0, |(_, digits)| digits.len() as i64);
         let digits = mantissa.replace('.', "");

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use super::args::{Answer, Args, string};
 use super::regexp::{GoRegex, SyntaxError, quote_meta};
@@ -63,13 +64,19 @@ pub(super) const FUNCTIONS: &[Func] = &[
     Func::new("regexQuoteMeta", &[STRING], STRING, |_, args| string(quote_meta(args.text(0)?))),
 ];
 
-/// Patterns a render keeps compiled; beyond that many it starts over.
+/// Patterns that are kept compiled; beyond that many it starts over.
 const CACHE_SIZE: usize = 256;
 
-/// A pattern, or why it is malformed.
-type Compiled = Result<Rc<GoRegex>, Rc<SyntaxError>>;
+/// Bytes a compiled pattern may take to be kept beyond its render.
+const SHARED_SIZE: usize = 256 << 10;
 
-/// The patterns compiled in this render: charts use few, again and again.
+/// A pattern, or why it is malformed.
+type Compiled = Result<Arc<GoRegex>, Rc<SyntaxError>>;
+
+/// Patterns compiled for any render: compiling one takes as long as a small chart's whole render.
+static SHARED: LazyLock<Mutex<HashMap<Str, Arc<GoRegex>>>> = LazyLock::new(Mutex::default);
+
+/// The patterns used in this render: charts use few, again and again.
 #[derive(Default)]
 struct Cache(RefCell<HashMap<Str, Compiled>>);
 
@@ -85,7 +92,7 @@ fn compile(ctx: &mut Ctx, pattern: &Str) -> Result<Compiled, Error> {
         return Ok(compiled.clone());
     }
     ctx.work(64 * pattern.len() as u64 + 1)?;
-    let compiled = GoRegex::new(pattern).map(Rc::new).map_err(Rc::new);
+    let compiled = shared(pattern).map_err(Rc::new);
     let mut cache = cache.0.borrow_mut();
     if cache.len() >= CACHE_SIZE {
         cache.clear();
@@ -94,14 +101,32 @@ fn compile(ctx: &mut Ctx, pattern: &Str) -> Result<Compiled, Error> {
     Ok(compiled)
 }
 
+fn shared(pattern: &Str) -> Result<Arc<GoRegex>, SyntaxError> {
+    if let Ok(known) = SHARED.lock()
+        && let Some(regex) = known.get(pattern)
+    {
+        return Ok(regex.clone());
+    }
+    let regex = Arc::new(GoRegex::new(pattern)?);
+    if regex.size() + pattern.len() <= SHARED_SIZE
+        && let Ok(mut known) = SHARED.lock()
+    {
+        if known.len() >= CACHE_SIZE {
+            known.clear();
+        }
+        known.insert(pattern.clone(), regex.clone());
+    }
+    Ok(regex)
+}
+
 /// Compiles the first argument; a malformed pattern is Go's error.
-fn checked(ctx: &mut Ctx, args: &[Value]) -> Result<Rc<GoRegex>, Error> {
+fn checked(ctx: &mut Ctx, args: &[Value]) -> Result<Arc<GoRegex>, Error> {
     charge_search(ctx, args)?;
     compile(ctx, args.text(0)?)?.map_err(|error| Error::msg(error.to_string()))
 }
 
 /// Compiles the first argument; a malformed pattern is the panic of Go's `MustCompile`.
-fn must(ctx: &mut Ctx, args: &[Value]) -> Result<Rc<GoRegex>, Error> {
+fn must(ctx: &mut Ctx, args: &[Value]) -> Result<Arc<GoRegex>, Error> {
     charge_search(ctx, args)?;
     let pattern = args.text(0)?;
     compile(ctx, pattern)?.map_err(|error| {

@@ -14,19 +14,48 @@ pub(crate) const MAX_CHART_SIZE: u64 = 100 * 1024 * 1024;
 /// The most bytes one file of a chart may have: 5 MiB, what Helm 3 allows.
 pub(crate) const MAX_FILE_SIZE: u64 = 5 * 1024 * 1024;
 
+/// The most files a chart may have, those of its packaged subcharts included. Helm has no such bound.
+pub(crate) const MAX_FILES: usize = 100_000;
+
+/// How deep packaged subcharts may be packed into each other. Helm has no such bound.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// What may still be unpacked: the bounds hold for a chart with all it contains.
+pub(super) struct Budget {
+    bytes: u64,
+    files: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes: MAX_CHART_SIZE, files: MAX_FILES }
+    }
+}
+
+impl Budget {
+    /// Takes one file of that size.
+    pub(super) fn take(&mut self, size: u64) -> Result<(), LoadError> {
+        self.bytes = self.bytes.checked_sub(size).ok_or(LoadError::ChartTooLarge(MAX_CHART_SIZE))?;
+        self.files = self.files.checked_sub(1).ok_or(LoadError::TooManyFiles(MAX_FILES))?;
+        Ok(())
+    }
+}
+
 /// Byte order mark, cut off every file.
 pub(super) const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
 
 /// The files of a packaged chart, paths relative to the chart's root, in the archive's order.
-pub(super) fn read(tgz: &[u8]) -> Result<Vec<ChartFile>, LoadError> {
+pub(super) fn read(tgz: &[u8], budget: &mut Budget) -> Result<Vec<ChartFile>, LoadError> {
     if !tgz.starts_with(&[0x1f, 0x8b]) {
         return Err(LoadError::NotGzip);
     }
     let limited = GzDecoder::new(tgz).take(2 * MAX_CHART_SIZE);
     let mut archive = tar::Archive::new(limited);
     let mut files = Vec::new();
-    let mut remaining = MAX_CHART_SIZE;
-    for entry in archive.entries().map_err(LoadError::Archive)? {
+    for (count, entry) in archive.entries().map_err(LoadError::Archive)?.enumerate() {
+        if count >= MAX_FILES {
+            return Err(LoadError::TooManyFiles(MAX_FILES));
+        }
         let mut entry = entry.map_err(LoadError::Archive)?;
         let kind = entry.header().entry_type();
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -39,16 +68,16 @@ pub(super) fn read(tgz: &[u8]) -> Result<Vec<ChartFile>, LoadError> {
         }
         let name = name_in_chart(&path)?;
         let size = entry.size();
-        if size > remaining {
+        if size > budget.bytes {
             return Err(LoadError::ChartTooLarge(MAX_CHART_SIZE));
         }
         if size > MAX_FILE_SIZE {
             return Err(LoadError::FileTooLarge { file: name, limit: MAX_FILE_SIZE });
         }
-        let mut data = Vec::new();
-        let read = entry.by_ref().take(remaining).read_to_end(&mut data).map_err(LoadError::Archive)? as u64;
-        remaining -= read;
-        if read < size || remaining == 0 {
+        budget.take(size)?;
+        let mut data = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let read = entry.by_ref().take(size).read_to_end(&mut data).map_err(LoadError::Archive)? as u64;
+        if read < size || budget.bytes == 0 {
             return Err(LoadError::ChartTooLarge(MAX_CHART_SIZE));
         }
         if data.starts_with(BOM) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::archive::BOM;
+use super::archive::{BOM, Budget};
 use super::decode::Seen;
 use super::ignore::{HELM_IGNORE, IgnoreError, Rules};
 use super::metadata::MetadataError;
@@ -25,6 +25,12 @@ pub enum LoadError {
     /// The chart unpacks to too much.
     #[error("decompressed chart is larger than the maximum size {0}")]
     ChartTooLarge(u64),
+    /// The chart has too many files.
+    #[error("chart has more than {0} files")]
+    TooManyFiles(usize),
+    /// Packaged subcharts are packed into each other too deep.
+    #[error("subcharts are nested more than {0} deep")]
+    TooDeep(usize),
     /// One file is too large.
     #[error("decompressed chart file {} is larger than the maximum file size {limit}", gostring::quote(file))]
     FileTooLarge {
@@ -98,11 +104,12 @@ pub enum LoadError {
 /// # Errors
 /// When the archive is damaged, unsafe or too large, or the chart in it is wrong.
 pub fn load_archive(tgz: &[u8]) -> Result<Chart, LoadError> {
-    let files = archive::read(tgz)?;
+    let mut budget = Budget::default();
+    let files = archive::read(tgz, &mut budget)?;
     if !files.iter().any(|file| file.name == "Chart.yaml") {
         return Err(LoadError::NoChartInArchive);
     }
-    assemble_root(files)
+    assemble_root(files, budget)
 }
 
 /// Loads an unpacked chart; `.helmignore` is applied.
@@ -112,25 +119,23 @@ pub fn load_archive(tgz: &[u8]) -> Result<Chart, LoadError> {
 pub fn load_files(files: &ChartFiles) -> Result<Chart, LoadError> {
     let rules = Rules::parse(files.get(HELM_IGNORE).map(AsRef::as_ref))?;
     let mut kept = Vec::new();
-    let mut remaining = archive::MAX_CHART_SIZE;
+    let mut budget = Budget::default();
     for (path, data) in files.iter() {
         if rules.ignores_file(path) {
             continue;
         }
-        remaining = remaining
-            .checked_sub(data.len() as u64)
-            .ok_or(LoadError::ChartTooLarge(archive::MAX_CHART_SIZE))?;
+        budget.take(data.len() as u64)?;
         let data = match data.strip_prefix(BOM) {
             Some(rest) => rest.into(),
             None => data.clone(),
         };
         kept.push(ChartFile { name: path.to_owned(), data, mod_time: None });
     }
-    assemble_root(kept)
+    assemble_root(kept, budget)
 }
 
 /// The chart that was asked for, whose version Helm must know before it looks at anything else.
-fn assemble_root(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
+fn assemble_root(files: Vec<ChartFile>, mut budget: Budget) -> Result<Chart, LoadError> {
     for file in files.iter().filter(|file| file.name == "Chart.yaml") {
         let wrong = |reason: String| LoadError::File { file: "Chart.yaml", reason };
         let yaml = crate::yaml::parse_bytes(&file.data).map_err(|error| wrong(error.to_string()))?;
@@ -138,10 +143,13 @@ fn assemble_root(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
             return Err(LoadError::UnsupportedVersion);
         }
     }
-    assemble(files)
+    assemble(files, 0, &mut budget)
 }
 
-fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
+fn assemble(files: Vec<ChartFile>, depth: usize, budget: &mut Budget) -> Result<Chart, LoadError> {
+    if depth > archive::MAX_DEPTH {
+        return Err(LoadError::TooDeep(archive::MAX_DEPTH));
+    }
     let mut chart = Chart::default();
     let mut seen = Seen::default();
     let mut subcharts: BTreeMap<String, Vec<ChartFile>> = BTreeMap::new();
@@ -216,7 +224,7 @@ fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
                     found: file.name.clone(),
                 });
             }
-            archive::read(&file.data).and_then(assemble)
+            archive::read(&file.data, budget).and_then(|files| assemble(files, depth + 1, budget))
         } else {
             assemble(
                 files
@@ -226,6 +234,8 @@ fn assemble(files: Vec<ChartFile>) -> Result<Chart, LoadError> {
                         Some(ChartFile { name: below.to_owned(), data: file.data, mod_time: file.mod_time })
                     })
                     .collect(),
+                depth + 1,
+                budget,
             )
         };
         chart.dependencies.push(subchart.map_err(|source| LoadError::Subchart {

@@ -2,6 +2,7 @@
 //! run, and the objects that stay the same from render to render.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use gotemplate::{FrozenMap, FuncMap, MissingKey, Parsed, TemplateSet};
@@ -104,31 +105,99 @@ impl Plan {
     }
 }
 
+/// Text above which parsing is shared out among threads.
+const MANY_BYTES: usize = 256 * 1024;
+
+/// The most threads that parse one chart.
+const MAX_THREADS: usize = 4;
+
+/// Stack of such a thread.
+const PARSER_STACK: usize = 8 << 20;
+
 fn parse_all(
     ordered: &[(String, Candidate<'_>)],
     funcs: &FuncMap,
     parsed: &ParsedFiles,
 ) -> Result<Arc<TemplateSet>, String> {
+    let results = parse_missing(ordered, funcs, parsed);
     let mut set = TemplateSet::new(tpl::ROOT, MissingKey::Zero);
-    for (name, candidate) in ordered {
-        let key = (Arc::as_ptr(candidate.source).addr(), name.clone());
-        let known = parsed.lock().ok().and_then(|parsed| parsed.get(&key).cloned());
-        let template = match known {
-            Some(template) => template,
-            None => {
-                let text = candidate.source.chart.templates[candidate.file].data.clone();
-                let template = Parsed::parse(name, text, funcs)
-                    .map(Arc::new)
-                    .map_err(|error| errors::parse_error(name, &error.to_string()));
-                if let Ok(mut parsed) = parsed.lock() {
-                    parsed.insert(key, template.clone());
-                }
-                template
-            }
-        };
+    for template in results {
         set.add(&*template?);
     }
     Ok(Arc::new(set))
+}
+
+type ParseResult = Result<Arc<Parsed>, String>;
+
+/// The parsed templates in the given order; those that no selection needed before are parsed.
+fn parse_missing(
+    ordered: &[(String, Candidate<'_>)],
+    funcs: &FuncMap,
+    parsed: &ParsedFiles,
+) -> Vec<ParseResult> {
+    let key = |name: &str, candidate: &Candidate<'_>| (Arc::as_ptr(candidate.source).addr(), name.to_owned());
+    let known: Vec<Option<ParseResult>> = match parsed.lock() {
+        Ok(parsed) => ordered.iter().map(|(name, from)| parsed.get(&key(name, from)).cloned()).collect(),
+        Err(_) => vec![None; ordered.len()],
+    };
+    let text = |candidate: &Candidate<'_>| candidate.source.chart.templates[candidate.file].data.clone();
+    let mut work: Vec<(usize, &str, Arc<[u8]>)> = Vec::new();
+    for (at, (name, candidate)) in ordered.iter().enumerate() {
+        if known[at].is_none() {
+            work.push((at, name, text(candidate)));
+        }
+    }
+    let mut results = known;
+    for (at, result) in parse_texts(&work, funcs) {
+        results[at] = Some(result);
+    }
+    if let Ok(mut parsed) = parsed.lock() {
+        for &(at, ..) in &work {
+            let (name, candidate) = &ordered[at];
+            if let Some(result) = &results[at] {
+                parsed.insert(key(name, candidate), result.clone());
+            }
+        }
+    }
+    results.into_iter().flatten().collect()
+}
+
+fn parse_texts(work: &[(usize, &str, Arc<[u8]>)], funcs: &FuncMap) -> Vec<(usize, ParseResult)> {
+    let parse = |(at, name, text): &(usize, &str, Arc<[u8]>)| {
+        let template = Parsed::parse(name, text.clone(), funcs)
+            .map(Arc::new)
+            .map_err(|error| errors::parse_error(name, &error.to_string()));
+        (*at, template)
+    };
+    let bytes: usize = work.iter().map(|(_, _, text)| text.len()).sum();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    if bytes < MANY_BYTES || threads < 2 {
+        return work.iter().map(parse).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some(item) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(parse(item));
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        // A thread that cannot be started leaves its share to this one.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| {
+                std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, worker).ok()
+            })
+            .collect();
+        let mut done = worker();
+        for other in others {
+            match other.join() {
+                Ok(more) => done.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    })
 }
 
 /// Files below `crds/` of one chart, in the order they were read.

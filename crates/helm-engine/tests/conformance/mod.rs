@@ -131,7 +131,7 @@ pub(crate) fn run_chart(corpus: &Path, chart: &ChartCases) -> Vec<Outcome> {
 }
 
 /// A panic is a failure of the case it happens in, not of the whole run.
-fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(format!(
@@ -332,7 +332,7 @@ pub(crate) fn run_vectors(cases: &[Value]) -> Vec<Outcome> {
         .collect()
 }
 
-fn matches_answer(answer: &Value, found: &Result<Vec<u8>, String>) -> bool {
+pub(crate) fn matches_answer(answer: &Value, found: &Result<Vec<u8>, String>) -> bool {
     match found {
         Ok(found) => match (answer["out"].as_str(), answer["out_b64"].as_str()) {
             (Some(out), _) => out.as_bytes() == found,

@@ -73,12 +73,19 @@ impl GoRegex {
     /// Compiles `pattern`, with Go's error text when it is malformed.
     pub fn new(pattern: &[u8]) -> Result<Self, SyntaxError> {
         let parsed = parse::parse(pattern)?;
-        let config = meta::Config::new().nfa_size_limit(Some(COMPILED_SIZE_LIMIT)).utf8_empty(true);
+        // A full DFA takes longer to build than the short texts of templates take to be searched.
+        let config =
+            meta::Config::new().nfa_size_limit(Some(COMPILED_SIZE_LIMIT)).utf8_empty(true).dfa(false);
         let matcher = meta::Builder::new()
             .configure(config)
             .build_from_hir(&parsed.hir)
             .map_err(|_| SyntaxError::too_large(pattern))?;
         Ok(Self { matcher, names: parsed.names, is_empty: pattern.is_empty() })
+    }
+
+    /// Bytes that the compiled form takes.
+    pub fn size(&self) -> usize {
+        self.matcher.memory_usage()
     }
 
     /// Go's `MatchString`.

@@ -1,0 +1,132 @@
+//! What `scripts/bench-render` measures.
+//!
+//! ```text
+//! bench_render template CHART          prints what `helm template rel CHART` prints
+//! bench_render members N CHART         renders the chart for N members in this process; prints times
+//! bench_render compile N CHART         loads, compiles and renders the chart N times, afresh each time
+//! ```
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks on them")]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use helm_engine::{
+    Capabilities, CompiledChart, HelmProfile, Limits, NoCluster, ReleaseOptions, Rendered, TemplateOutput,
+    load_archive,
+};
+use serde_json::{Value, json};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // Templates may call each other 100,000 deep before they are stopped.
+    let worker = std::thread::Builder::new().stack_size(256 << 20).spawn(move || run(&args));
+    match worker.map(std::thread::JoinHandle::join) {
+        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
+        Ok(Ok(Err(error))) => {
+            eprintln!("Error: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn run(args: &[String]) -> Result<(), Failure> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["template", chart] => {
+            let chart = compile(chart)?;
+            let rendered = render(&chart, "rel", &json!({}))?;
+            let text = rendered.template_output(&TemplateOutput::default())?;
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+            // The system takes the memory back faster than it could be freed piece by piece.
+            std::process::exit(0)
+        }
+        ["members", count, chart] => members(count.parse()?, chart),
+        ["compile", count, chart] => compiles(count.parse()?, chart),
+        _ => Err("usage: bench_render template CHART | members N CHART | compile N CHART".into()),
+    }
+}
+
+fn compile(path: &str) -> Result<Arc<CompiledChart>, Failure> {
+    Ok(load_archive(&std::fs::read(path)?)?.compile(&HelmProfile::default())?)
+}
+
+fn render(chart: &CompiledChart, name: &str, values: &Value) -> Result<Rendered, Failure> {
+    let release = ReleaseOptions {
+        name: name.to_owned(),
+        namespace: "default".to_owned(),
+        ..ReleaseOptions::default()
+    };
+    let capabilities = Capabilities::defaults(chart.profile());
+    // The text that helm prints instead of the error's own.
+    let cli = |error: helm_engine::RenderError| Failure::from(error.cli_text());
+    chart.check().map_err(cli)?;
+    chart.render(values, &release, &capabilities, Rc::new(NoCluster), &Limits::default()).map_err(cli)
+}
+
+/// Every member has its own release name and values, as it would have in a fleet.
+fn members(count: usize, path: &str) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let chart = compile(path)?;
+    let mut bytes = 0;
+    let mut times = Vec::with_capacity(count);
+    for member in 0..count {
+        let one = Instant::now();
+        let values = json!({ "global": { "member": format!("member-{member}") } });
+        let rendered = render(&chart, &format!("rel-{member}"), &values)?;
+        bytes += rendered.template_output(&TemplateOutput::default())?.len();
+        times.push(one.elapsed());
+    }
+    let all = begun.elapsed();
+    times.sort_unstable();
+    let at = |part: usize| times.get(count * part / 100).copied().unwrap_or_default();
+    println!(
+        "members={count} all={} p50={} p99={} bytes={bytes}",
+        milliseconds(all),
+        milliseconds(at(50)),
+        milliseconds(at(99)),
+    );
+    Ok(())
+}
+
+fn compiles(count: usize, path: &str) -> Result<(), Failure> {
+    let tgz = std::fs::read(path)?;
+    let (mut load, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..count {
+        let begun = Instant::now();
+        let chart = load_archive(&tgz)?;
+        load.push(begun.elapsed());
+        let begun = Instant::now();
+        let chart = chart.compile(&HelmProfile::default())?;
+        // Templates are compiled when a release first uses them.
+        render(&chart, "rel", &json!({}))?;
+        first.push(begun.elapsed());
+        let begun = Instant::now();
+        render(&chart, "rel", &json!({}))?;
+        second.push(begun.elapsed());
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    };
+    let (load, first, second) = (median(&mut load), median(&mut first), median(&mut second));
+    println!(
+        "load={} compile={} render={}",
+        milliseconds(load),
+        milliseconds(first.saturating_sub(second)),
+        milliseconds(second),
+    );
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.3}ms", time.as_secs_f64() * 1000.0)
+}
