@@ -18,7 +18,7 @@ pub(crate) fn compile(trees: Trees, funcs: &FuncMap) -> Vec<Arc<Template>> {
     let mut compiler = Compiler {
         nodes: &nodes,
         funcs,
-        code: Vec::new(),
+        code: Vec::with_capacity(nodes.len() + nodes.len() / 4),
         consts: Vec::new(),
         names: Names::default(),
         paths: Vec::new(),

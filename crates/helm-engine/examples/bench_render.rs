@@ -24,15 +24,12 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    // Templates may call each other 100,000 deep before they are stopped.
-    let worker = std::thread::Builder::new().stack_size(256 << 20).spawn(move || run(&args));
-    match worker.map(std::thread::JoinHandle::join) {
-        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
-        Ok(Ok(Err(error))) => {
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             eprintln!("Error: {error}");
             ExitCode::FAILURE
         }
-        _ => ExitCode::FAILURE,
     }
 }
 

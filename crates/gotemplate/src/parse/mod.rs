@@ -50,7 +50,7 @@ pub(crate) fn parse(
     let mut parser = Parser {
         parse_name: name,
         lexer: Lexer::new(&text, left.as_bytes(), right.as_bytes()),
-        nodes: Nodes::default(),
+        nodes: Nodes::for_actions(memchr::memmem::find_iter(&text, left.as_bytes()).count()),
         roots: HashMap::new(),
         funcs,
         tree: Tree::new(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(crate) type NodeId = u32;
 
 /// The nodes of one parsed text: all its templates.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Nodes {
     nodes: Vec<Node>,
 }
@@ -65,9 +65,18 @@ impl Branch {
 }
 
 impl Nodes {
+    /// Room for the nodes of a text with that many actions, so that few texts outgrow it.
+    pub(crate) fn for_actions(actions: usize) -> Nodes {
+        Nodes { nodes: Vec::with_capacity(8 * actions.min(100_000) + 4) }
+    }
+
     pub(crate) fn add(&mut self, pos: usize, kind: Kind) -> NodeId {
         self.nodes.push(Node { pos: pos as u32, kind });
         (self.nodes.len() - 1) as NodeId
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
     }
 
     pub(crate) fn get(&self, id: NodeId) -> &Node {

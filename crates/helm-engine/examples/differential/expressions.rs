@@ -457,14 +457,49 @@ fn call(random: &mut Seeded, depth: usize) -> String {
     text
 }
 
+/// A call that gives what is wanted, most of the time.
+fn call_for(random: &mut Seeded, want: u8, depth: usize) -> String {
+    for _ in 0..50 {
+        let (name, wants) = FUNCTIONS[random.below(FUNCTIONS.len())];
+        if want == b'a' || gives(name) == want {
+            let arguments: Vec<String> =
+                wants.bytes().map(|want| argument(random, want, depth - 1)).collect();
+            return format!("{name} {}", arguments.join(" "));
+        }
+    }
+    argument(random, want, 0)
+}
+
+/// What kind of value a function gives.
+fn gives(name: &str) -> u8 {
+    match name {
+        "all" | "any" | "contains" | "deepEqual" | "empty" | "eq" | "ge" | "gt" | "has" | "hasKey"
+        | "hasPrefix" | "hasSuffix" | "isAbs" | "kindIs" | "le" | "lt" | "mustHas" | "ne" | "not"
+        | "regexMatch" | "semverCompare" | "typeIs" | "typeIsLike" => b'b',
+        "append" | "chunk" | "compact" | "concat" | "fromJsonArray" | "fromYamlArray" | "initial"
+        | "list" | "mustAppend" | "mustCompact" | "mustUniq" | "mustWithout" | "pluck" | "prepend"
+        | "regexFindAll" | "regexSplit" | "rest" | "reverse" | "sortAlpha" | "splitList" | "toStrings"
+        | "tuple" | "uniq" | "until" | "untilStep" | "without" => b'l',
+        "dict" | "fromJson" | "fromToml" | "fromYaml" | "merge" | "mergeOverwrite" | "omit" | "pick"
+        | "set" | "split" | "splitn" | "unset" | "urlParse" => b'd',
+        "int" | "len" => b'i',
+        "add" | "add1" | "add1f" | "addf" | "atoi" | "ceil" | "div" | "divf" | "float64" | "floor"
+        | "int64" | "max" | "maxf" | "min" | "minf" | "mod" | "mul" | "mulf" | "round" | "sub" | "subf"
+        | "toDecimal" => b'f',
+        "coalesce" | "default" | "deepCopy" | "dig" | "first" | "get" | "index" | "last" | "required"
+        | "semver" | "ternary" | "fail" | "and" | "or" | "slice" => b'a',
+        _ => b's',
+    }
+}
+
 fn argument(random: &mut Seeded, want: u8, depth: usize) -> String {
     if random.chance(8) {
         return (random.pick(PATHS)).to_owned();
     }
     if depth > 0 && random.chance(30) {
-        return format!("({})", pipeline(random, depth));
+        return format!("({})", call_for(random, want, depth));
     }
-    let want = if random.chance(5) { b"sifblda"[random.below(7)] } else { want };
+    let want = if random.chance(2) { b"sifblda"[random.below(7)] } else { want };
     match want {
         b's' if random.chance(25) => {
             (random.pick(&[".Values.s", ".Values.ml", ".Values.q", ".Values.long", ".Values.e"])).to_owned()

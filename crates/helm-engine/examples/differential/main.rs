@@ -14,6 +14,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 #[path = "../../tests/conformance/mod.rs"]
@@ -36,7 +38,7 @@ struct Oracle {
 impl Oracle {
     fn start(program: &str, what: &str) -> Result<Self, Failure> {
         let mut child = Command::new(program)
-            .args(["-timeout", "20s", what])
+            .args(["-timeout", "3s", what])
             .env("TZ", "UTC")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -120,6 +122,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether the two differ only as Go releases do: the oracle may be built with another Go than Helm's
+/// own release. Those differences are in the corpus (`also`).
+fn same_but_for_go(answer: &Value, here: &Answer) -> bool {
+    let text = |key: &str| answer[key].as_str().map(str::to_owned);
+    let bytes = |key: &str| {
+        let bytes = STANDARD.decode(answer[key].as_str()?).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let (there, here) = match here {
+        Ok(here) => (text("out").or_else(|| bytes("out_b64")), String::from_utf8_lossy(here).into_owned()),
+        Err(error) => (text("error").or_else(|| bytes("error_b64")), error.clone()),
+    };
+    let Some(there) = there else { return false };
+    let json_error =
+        |text: &str| text.contains("invalid character") || text.contains("unexpected end of JSON");
+    (json_error(&there) && json_error(&here))
+        || there.replace("\\ufffd", "\u{fffd}") == here.replace("\\ufffd", "\u{fffd}")
+}
+
 /// Compares until the time is over; the number of differences.
 fn run(options: &Options) -> Result<usize, Failure> {
     let mut found = match &options.found {
@@ -151,7 +172,12 @@ fn run(options: &Options) -> Result<usize, Failure> {
             asked += 1;
             *errors.entry(answer.get("error").is_some()).or_default() += 1;
             let here = conformance::guarded(question.here);
-            if conformance::matches_answer(&answer, &here) {
+            if conformance::matches_answer(&answer, &here) || same_but_for_go(&answer, &here) {
+                continue;
+            }
+            let text = answer["error"].as_str().unwrap_or_default();
+            if text.starts_with("oracle: ") {
+                unstable += 1;
                 continue;
             }
             // Go walks maps in random order: an answer that changes is none.
@@ -159,8 +185,7 @@ fn run(options: &Options) -> Result<usize, Failure> {
             for _ in 0..4 {
                 stable &= oracle.ask(&question.request)? == answer;
             }
-            let text = answer["error"].as_str().unwrap_or_default();
-            if !stable || text.starts_with("oracle: ") {
+            if !stable {
                 unstable += 1;
                 continue;
             }
@@ -179,7 +204,7 @@ fn run(options: &Options) -> Result<usize, Failure> {
             }
         }
         println!(
-            "{kind}: {asked} asked, {} of them errors in helm, {unstable} answered at random; seed {}",
+            "{kind}: {asked} asked, {} of them errors in helm, {unstable} unanswered or at random; seed {}",
             errors.get(&true).copied().unwrap_or_default(),
             options.seed,
         );

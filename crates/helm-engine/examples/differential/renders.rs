@@ -40,9 +40,18 @@ impl Source {
         if self.charts.is_empty() {
             return Ok(None);
         }
-        let path = &self.charts[random.below(self.charts.len())];
-        let tgz = std::fs::read(path)?;
-        let compiled = load_archive(&tgz)?.compile(&HelmProfile::default())?;
+        let (path, compiled) = loop {
+            let at = random.below(self.charts.len());
+            let tgz = std::fs::read(&self.charts[at])?;
+            if let Ok(chart) = load_archive(&tgz) {
+                break (self.charts[at].clone(), chart.compile(&HelmProfile::default())?);
+            }
+            // Some public charts are not charts at all.
+            self.charts.swap_remove(at);
+            if self.charts.is_empty() {
+                return Ok(None);
+            }
+        };
         let defaults = compiled.default_values();
         let mut values = json!({});
         for _ in 0..=random.below(3) {

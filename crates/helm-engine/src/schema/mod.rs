@@ -22,11 +22,22 @@ const OWN_URL: &str = "file:///values.schema.json";
 /// Texts of remote schemas by their addresses.
 pub type RemoteSchemas = BTreeMap<String, Arc<[u8]>>;
 
+/// References times depth of values that are checked on the caller's stack.
+const SHALLOW: usize = 100;
+
+/// References times depth of values that are checked at all: each step may take stack.
+const DEEPEST: usize = 65_536;
+
+/// Stack for one such step, with much to spare.
+const STEP: usize = 16 << 10;
+
 /// A schema ready to use, or why it is not.
 #[derive(Debug)]
 pub(crate) struct Schema(Result<Compiled, String>);
 
 struct Compiled {
+    /// How often the texts say `$ref` or its like: no chain of references is longer.
+    references: usize,
     schemas: Schemas,
     index: SchemaIndex,
 }
@@ -72,7 +83,14 @@ fn compile(text: &[u8], remote: &RemoteSchemas) -> (Result<Compiled, String>, BT
         compiler.add_resource(OWN_URL, schema).map_err(|error| text::compile_error(&error))?;
         let mut schemas = Schemas::new();
         let index = compiler.compile(OWN_URL, &mut schemas).map_err(|error| text::compile_error(&error))?;
-        Ok(Compiled { schemas, index })
+        let all = || remote.values().map(AsRef::as_ref).chain([text]);
+        let references = all()
+            .map(|text| {
+                memchr::memmem::find_iter(text, b"Ref\"").count()
+                    + memchr::memmem::find_iter(text, b"$ref\"").count()
+            })
+            .sum();
+        Ok(Compiled { references, schemas, index })
     })();
     let missing = missing.lock().map(|missing| missing.clone()).unwrap_or_default();
     (compiled, missing)
@@ -90,10 +108,36 @@ impl Schema {
 
     fn check(&self, values: &Value) -> Result<(), String> {
         let compiled = self.0.as_ref().map_err(Clone::clone)?;
-        compiled
-            .schemas
-            .validate(values, compiled.index)
-            .map_err(|error| text::validation_error(&error, values))
+        let validate = || {
+            let checked = compiled.schemas.validate(values, compiled.index);
+            checked.map_err(|error| text::validation_error(&error, values))
+        };
+        let steps = compiled.references.saturating_mul(depth(values) + 1);
+        if steps <= SHALLOW {
+            return validate();
+        }
+        if steps > DEEPEST {
+            return Err("the schema has too many references for values nested this deep\n".to_owned());
+        }
+        // The library recurses along references.
+        let stack = (steps * STEP).max(4 << 20);
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, validate);
+            match thread.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(checked)) => checked,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(error) => Err(format!("the schema cannot be checked: {error}\n")),
+            }
+        })
+    }
+}
+
+/// How deep a value is nested; YAML and JSON bound it.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

@@ -12,6 +12,9 @@ const MAX_INDEX: i64 = 65536;
 /// How deep a dotted name may be.
 const MAX_NESTED_NAME_LEVEL: usize = 30;
 
+/// How deep lists may stand in lists, as in `a[0][0]`. Helm has no such bound.
+const MAX_NESTED_LISTS: usize = 200;
+
 /// A line that does not follow the grammar; the text is Helm's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -85,6 +88,8 @@ pub fn parse_literal_into(line: &str, target: &mut Map) -> Result<(), StrvalsErr
 }
 
 struct Parser<'a> {
+    /// How many lists the place that is being read stands in.
+    lists: usize,
     input: Vec<char>,
     at: usize,
     mode: Mode<'a>,
@@ -95,7 +100,7 @@ type Until = (String, Option<char>);
 
 impl<'a> Parser<'a> {
     fn new(line: &str, mode: Mode<'a>) -> Self {
-        Self { input: line.chars().collect(), at: 0, mode }
+        Self { input: line.chars().collect(), at: 0, lists: 0, mode }
     }
 
     fn parse(mut self, target: &mut Map) -> Result<(), StrvalsError> {
@@ -252,6 +257,9 @@ impl<'a> Parser<'a> {
             Some('=') => self.list_value(),
             Some('[') => match self.index() {
                 Err(stop) => Err(stop),
+                Ok(_) if self.lists >= MAX_NESTED_LISTS => Err(Stop::Wrong(format!(
+                    "lists are nested deeper than the maximum supported level of {MAX_NESTED_LISTS}"
+                ))),
                 Ok(next) => {
                     let inner = match list.get(slot) {
                         None | Some(Value::Null) => Ok(Vec::new()),
@@ -261,7 +269,9 @@ impl<'a> Parser<'a> {
                     match inner {
                         Err(stop) => Err(stop),
                         Ok(inner) => {
+                            self.lists += 1;
                             let (inner, result) = self.list_item(inner, next, level);
+                            self.lists -= 1;
                             result.map(|()| Value::List(inner))
                         }
                     }

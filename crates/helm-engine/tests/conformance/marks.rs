@@ -48,7 +48,7 @@ pub(crate) const VECTORS: &[(&str, usize)] = &[
     ("math", 616),
     ("mutation", 44),
     ("network", 3),
-    ("numbers", 506),
+    ("numbers", 507),
     ("objects", 196),
     ("paths", 202),
     ("printf", 1766),
