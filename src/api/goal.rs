@@ -96,7 +96,10 @@ fn is_observed(object: &FluxObject) -> bool {
 /// It failed and will stay so: stalled, or at the end of an attempt that somebody asked for.
 fn has_failed(object: &FluxObject, goal: &Goal) -> bool {
     let list: &[Condition] = object.conditions();
-    if !is_observed(object) {
+    // A source that has never been fetched has observed nothing, and its condition still is about this generation.
+    let about_this = conditions::get(list, condition_type::READY)
+        .is_some_and(|ready| ready.observed_generation == object.metadata().generation);
+    if !about_this && !is_observed(object) {
         return false;
     }
     if conditions::is_stalled(list) {
@@ -272,5 +275,8 @@ mod tests {
         assert_eq!(state(&goal, at("2026-11-24T10:00:00.000000001Z", "True")), WaitState::Ready);
         assert_eq!(state(&goal, at("2026-11-24T10:00:01Z", "True")), WaitState::Ready);
         assert_eq!(state(&goal, at("2026-11-24T10:00:01Z", "False")), WaitState::Failed);
+        let mut never = at("2026-11-24T10:00:01Z", "False");
+        never["observedGeneration"] = json!(0);
+        assert_eq!(state(&goal, never), WaitState::Failed);
     }
 }

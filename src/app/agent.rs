@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -66,6 +67,23 @@ impl AgentOptions {
             hooks: None,
             metrics: Metrics::new(),
             clock: Clock::system(),
+        }
+    }
+}
+
+/// How often kept repositories are tidied.
+const TIDY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn keep_tidy(sources: Sources, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut timer = tokio::time::interval_at(tokio::time::Instant::now() + TIDY_EVERY, TIDY_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = timer.tick() => {
+                if let Err(error) = sources.tidy().await {
+                    tracing::warn!("failed to tidy the kept repositories: {error}");
+                }
+            }
         }
     }
 }
@@ -162,6 +180,7 @@ impl Agent {
                 Ok(())
             }
         });
+        agent.supervise("the keeper of repositories", keep_tidy(agent.sources.clone(), shutdown.clone()));
         agent.supervise("the change follower", follow_changes(reconciler.clone(), shutdown.clone()));
         agent.supervise("the workers", work(reconciler.clone(), concurrent, shutdown.clone()));
         agent.supervise("the message sender", send_messages(reconciler, shutdown));
@@ -187,9 +206,14 @@ impl Agent {
     /// # Errors
     /// With the error of the task that ended early.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut stored = None;
         let early = tokio::select! {
             () = stop => None,
             ended = self.tasks.join_next() => ended,
+            ended = &mut self.store => {
+                stored = Some(ended);
+                None
+            }
         };
         let mut first = match early {
             None => Ok(()),
@@ -211,7 +235,11 @@ impl Agent {
             }
         }
         let closed = self.queue.close().await;
-        let stored = self.store.await.context("the store's writer ended")?;
+        let stored = match stored {
+            Some(stored) => stored,
+            None => self.store.await,
+        };
+        let stored = stored.context("the store's writer ended")?;
         if first.is_ok() {
             first = stored.context("the store failed");
             if let (Ok(()), Err(error)) = (&first, closed) {

@@ -58,7 +58,8 @@ pub(super) fn header(kind: Kind, columns: Columns) -> Vec<&'static str> {
 pub(super) fn row(kind: Kind, item: &Value, columns: Columns) -> Vec<String> {
     let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (ready, message) = ready(kind, item);
-    let message = shorten(&message);
+    // A receiver's message is where people copy its path from.
+    let message = if kind == Kind::Receiver { message } else { shorten(&message) };
     let suspended = title(item.pointer("/spec/suspend").and_then(Value::as_bool).unwrap_or(false));
     let name = text("/metadata/name");
     let mut cells = Vec::new();

@@ -267,15 +267,16 @@ fn summary(story: &StoryView, terminal: Terminal) -> Option<String> {
     let [delivery] = &story.deliveries[..] else { return None };
     let mut reached: BTreeMap<String, u64> = BTreeMap::new();
     for step in &story.steps {
-        let is_apply = matches!(step.object.kind, Kind::HelmRelease | Kind::Kustomization)
-            && !matches!(step.step.as_str(), "render" | "wait" | "test" | "values" | "chart");
+        let is_apply =
+            matches!(step.object.kind, Kind::HelmRelease | Kind::Kustomization) && step.step == "apply";
         let Some(cluster) = step.cluster.as_deref().filter(|_| is_apply && step.outcome == "done") else {
             continue;
         };
         let end = micros(delivery.received_at, step.started_at).saturating_add(step.duration_us);
         let cluster = if cluster.is_empty() { "the agent's own cluster" } else { cluster };
-        let longest = reached.entry(cluster.to_owned()).or_default();
-        *longest = (*longest).max(end);
+        // The first apply after the push; a later one is another story.
+        let first = reached.entry(cluster.to_owned()).or_insert(end);
+        *first = (*first).min(end);
     }
     let last = *reached.values().max()?;
     let each: Vec<String> =

@@ -67,7 +67,7 @@ fn the_chain_of_a_push() {
     let release = |n: u32| key(Kind::HelmRelease, &format!("member{n}-app"));
     let mut fetched = step("1", git(), "fetch", None, 10, 380);
     fetched.detail = "fetched master@sha1:8b1a9953c4611296a827abf8c47804d7e6a5b2f0".to_owned();
-    let mut failed = step("3", release(2), "upgrade", Some("member2"), 460, 30_000);
+    let mut failed = step("3", release(2), "apply", Some("member2"), 460, 30_000);
     failed.outcome = "failed".to_owned();
     failed.detail = "connection refused".to_owned();
     let mut second = job("3", release(2), CauseKind::Dependency, 450, Some(30_500), "pending");
@@ -84,7 +84,7 @@ fn the_chain_of_a_push() {
         steps: vec![
             fetched,
             step("2", release(1), "render", Some("member1"), 440, 35),
-            step("2", release(1), "upgrade", Some("member1"), 480, 640),
+            step("2", release(1), "apply", Some("member1"), 480, 640),
             failed,
         ],
         messages: vec![MessageLine {
@@ -118,11 +118,11 @@ fn the_chain_of_a_push() {
         ✔ fetch   380ms  fetched master@sha1:8b1a9953
 
     ✔ +430ms    HelmRelease/gitops-project/member1-app  (dependency)  took 1.2s
-        ✔ render   member1    35ms
-        ✔ upgrade  member1   640ms
+        ✔ render  member1    35ms
+        ✔ apply   member1   640ms
 
     ◎ +450ms    HelmRelease/gitops-project/member2-app  (dependency)  pending  failed once
-        ✗ upgrade  member2   30.0s  connection refused
+        ✗ apply  member2   30.0s  connection refused
 
     messages
       ✔ Provider/gitops-project/slack  sent after 100ms  UpgradeSucceeded: Helm upgrade succeeded

@@ -36,7 +36,7 @@ fn items() -> Vec<Value> {
             "kind": "ImagePolicy", "metadata": {"name": "app", "namespace": "gitops-project"},
             "status": {"latestRef": {"name": "nuclearwu/hello-kubernetes", "tag": "1.0.0"}, "conditions": ready("True", "Latest image tag")},
         }),
-        json!({"kind": "Receiver", "metadata": {"name": "push", "namespace": "gitops-project"}, "status": {"conditions": ready("True", "Receiver initialized for path: /hook/x")}}),
+        json!({"kind": "Receiver", "metadata": {"name": "push", "namespace": "gitops-project"}, "status": {"conditions": ready("True", "Receiver initialized for path: /hook/cbac15c44b0857f647ae19692707dc7fed22bccfa8f104449a3c5bc3d31109a6")}}),
         json!({"kind": "Provider", "metadata": {"name": "slack", "namespace": "gitops-project"}}),
         json!({"kind": "Alert", "metadata": {"name": "alert", "namespace": "other"}, "spec": {"suspend": true}}),
     ]
@@ -96,7 +96,7 @@ fn all_of_everything() {
     gitops-project|kustomization/new|        |False    |False|waiting to be reconciled
 
     NAMESPACE     |NAME         |SUSPENDED|READY|MESSAGE
-    gitops-project|receiver/push|False    |True |Receiver initialized for path: /hook/x
+    gitops-project|receiver/push|False    |True |Receiver initialized for path: /hook/cbac15c44b0857f647ae19692707dc7fed22bccfa8f104449a3c5bc3d31109a6
 
     NAMESPACE     |NAME          |READY|MESSAGE
     gitops-project|provider/slack|True |Provider is Ready

@@ -53,6 +53,12 @@ impl DeliveryId {
     pub fn generate() -> Self {
         Self(uuid::Uuid::now_v7().to_string())
     }
+
+    /// When it was made, which is when the delivery arrived; the id carries it.
+    pub fn generated_at(&self) -> Option<super::Timestamp> {
+        let (seconds, nanos) = uuid::Uuid::parse_str(&self.0).ok()?.get_timestamp()?.to_unix();
+        super::Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
+    }
 }
 
 impl JobId {

@@ -237,7 +237,8 @@ impl State {
     /// The manifest is gone for good: releases and applied manifests are cleaned up first, the rest just goes.
     fn begin_deletion(&mut self, key: &ObjectKey, at: Timestamp, merged: &mut Merged) {
         let Some(entry) = self.entries.get(key) else { return };
-        if !needs_cleanup(key.kind) || is_blank(&entry.object.status_json()) {
+        // Even without a status: its first run may be under way, and leaves something behind.
+        if !needs_cleanup(key.kind) {
             self.forget(key, merged);
             return;
         }

@@ -17,7 +17,7 @@ pub enum StoreError {
     },
     /// The store broke in a way that no retry heals; the process must end.
     #[error(
-        "failed to {attempt}: the store is broken: {reason}\nhint: stop the agent, copy the state directory aside, then run `sluice store check`"
+        "failed to {attempt}: the store is broken: {reason}\nhint: stop the agent, copy the state directory aside and start again: after a damage the next start says what to do"
     )]
     Broken {
         /// What was attempted.
@@ -88,7 +88,7 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "the store `{}` is damaged: {reason}\nhint: nothing was written to it; copy `{}*` aside, remove it, and start again: `sluice store rebuild` restores what the clusters and git know",
+        "the store `{}` is damaged: {reason}\nhint: nothing was written to it; copy `{}*` aside, remove it, and start again: releases on the clusters are taken over, deliveries and history are lost",
         path.display(), path.display()
     )]
     Corrupt {

@@ -310,7 +310,7 @@ impl<'a> Run<'a> {
             Done::Wait { after, why: _ } => (JobOutcome::Done, Some(again(after))),
             Done::Retry { error, interval, after } => {
                 let pause =
-                    after.unwrap_or_else(|| backoff(self.job.attempts)).min(interval.max(FIRST_RETRY));
+                    after.unwrap_or_else(|| backoff(self.job.attempts).min(interval.max(FIRST_RETRY)));
                 (JobOutcome::Retry { after: pause, error }, None)
             }
             Done::Stalled { error, interval } => (

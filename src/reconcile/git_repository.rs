@@ -386,7 +386,9 @@ fn wake_dependents(
     // Asked for by hand or by a webhook: dependents look as well, even when nothing is new (as `flux reconcile
     // --with-source` expects); they find out by themselves that there is nothing to do.
     let asked = run.job.causes.iter().any(|cause| cause.kind == CauseKind::Request);
-    if !news && !asked {
+    // A run before this one may have written the status and ended before it could wake anybody.
+    let again = run.job.attempts > 0 || run.job.lease.claim > 1;
+    if !news && !asked && !again {
         return;
     }
     let cause = run.cause.then(CauseKind::Dependency);
@@ -431,6 +433,11 @@ impl Inner {
             request.reference.commit = Some(commit.1.to_owned());
         }
         let mut checkout = self.sources.fetch(&request).await.map_err(|error| error.to_string())?;
+        let includes = includes(self, git).map_err(|failure| failure.message)?;
+        if !includes.is_empty() {
+            checkout =
+                self.sources.with_includes(&checkout, &includes).await.map_err(|error| error.to_string())?;
+        }
         if let Some(revision) = revision {
             checkout.revision = crate::model::Revision::new(revision);
         }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use flux_api::{
-    Condition, ConditionStatus, FluxObject, HelmChart, HelmChartSpec, HelmRelease, HelmReleaseStatus,
-    ObjectMeta, annotation, condition_type as t, conditions, reason,
+    ChartNameChangeStrategy, Condition, ConditionStatus, FluxObject, HelmChart, HelmChartSpec, HelmRelease,
+    HelmReleaseStatus, ObjectMeta, annotation, condition_type as t, conditions, reason,
 };
 
 use super::chart::{ChartAt, ChartRef, NoChart, build_chart};
@@ -161,7 +161,7 @@ async fn prepare_and_run(
     let inner = run.inner;
     let mut working = release.clone();
     working.status = status.clone();
-    if let Some(observed) = target_changed(release, status) {
+    if let Some(observed) = target_changed(release, status, &chart.chart.name) {
         // The release moved: what is at the old place goes first (Flux does the same).
         let mut old = release.clone();
         old.status = status.clone();
@@ -223,14 +223,18 @@ async fn run_release(
     Ok(outcome)
 }
 
-/// Whether release name, namespace or storage namespace differ from what the history was made with; the old release
-/// namespace comes back.
-fn target_changed(release: &HelmRelease, status: &HelmReleaseStatus) -> Option<String> {
+/// Whether release name, namespace, storage namespace or (unless it may change in place) the chart's name differ from
+/// what the history was made with; the old release namespace comes back.
+fn target_changed(release: &HelmRelease, status: &HelmReleaseStatus, chart_name: &str) -> Option<String> {
     let head = status.history.first()?;
     let name = release::names::shorten(&release.composed_release_name());
     let storage_moved =
         status.storage_namespace.as_deref().is_some_and(|stored| stored != release.storage_namespace());
-    let moved = head.name != name || head.namespace != release.release_namespace() || storage_moved;
+    let renamed = !head.chart_name.is_empty()
+        && head.chart_name != chart_name
+        && release.spec.upgrade().chart_name_change_strategy() == ChartNameChangeStrategy::Reinstall;
+    let moved =
+        head.name != name || head.namespace != release.release_namespace() || storage_moved || renamed;
     moved.then(|| head.namespace.clone())
 }
 
@@ -533,6 +537,22 @@ async fn delete(run: &mut Run<'_>, object: &FluxObject, release: &HelmRelease, k
     let interval = release.spec.interval.get();
     if !release.spec.suspend && !release.status.history.is_empty() {
         match run.inner.cluster_of(release) {
+            // A kubeconfig that is there but cannot be used may be mended; what is on the cluster waits for that.
+            Err(problem) if !problem.missing => {
+                let message = format!("uninstall is not possible: {}", problem.message);
+                let mut status = release.status.clone();
+                let ready = Condition::new(
+                    t::READY,
+                    ConditionStatus::False,
+                    reason::UNINSTALL_FAILED,
+                    message.clone(),
+                );
+                let now = run.time();
+                conditions::set(&mut status.conditions, ready, release.metadata.generation, now);
+                run.event(object, Severity::Error, reason::UNINSTALL_FAILED, message.clone(), &[]);
+                run.write_status(key, &release.metadata.uid, &status).await;
+                return Done::Retry { error: message, interval, after: None };
+            }
             // Without a way to the cluster there is nothing left to do; the same as in Flux.
             Err(problem) => {
                 tracing::warn!(object = %key, "skipped the uninstall of `{key}`: {}", problem.message);
@@ -580,7 +600,8 @@ async fn delete(run: &mut Run<'_>, object: &FluxObject, release: &HelmRelease, k
         }
     }
     match run.inner.objects.finalize(key).await {
-        Ok(_) => Done::Gone,
+        Ok(true) => Done::Gone,
+        Ok(false) => Done::Wait { after: Duration::ZERO, why: "the manifest is back".to_owned() },
         Err(error) => Done::Retry { error: error.to_string(), interval, after: None },
     }
 }
@@ -641,15 +662,23 @@ mod tests {
     fn a_moved_release_is_noticed() {
         let release = release();
         let mut status = HelmReleaseStatus::default();
-        assert_eq!(target_changed(&release, &status), None);
+        assert_eq!(target_changed(&release, &status, "web"), None);
         status.history = vec![flux_api::Snapshot {
             name: "member1-app".into(),
             namespace: "gitops-project".into(),
+            chart_name: "web".into(),
             ..flux_api::Snapshot::default()
         }];
-        assert_eq!(target_changed(&release, &status), None);
+        assert_eq!(target_changed(&release, &status, "web"), None);
+        assert!(target_changed(&release, &status, "renamed").is_some());
+        let mut in_place = release.clone();
+        in_place.spec.upgrade = Some(flux_api::Upgrade {
+            chart_name_change_strategy: Some(ChartNameChangeStrategy::InPlaceUpdate),
+            ..flux_api::Upgrade::default()
+        });
+        assert_eq!(target_changed(&in_place, &status, "renamed"), None);
         let mut moved = release;
         moved.spec.target_namespace = Some("app".into());
-        assert_eq!(target_changed(&moved, &status).as_deref(), Some("gitops-project"));
+        assert_eq!(target_changed(&moved, &status, "web").as_deref(), Some("gitops-project"));
     }
 }

@@ -3,6 +3,7 @@
 use flux_api::{HelmRelease, KubeConfigRef};
 
 use super::context::Inner;
+use super::secrets::SecretProblem;
 use crate::cluster::{Cluster, ClusterIdentity, SecretBytes, ServiceAccount};
 use crate::objects::Secret;
 
@@ -16,6 +17,8 @@ pub(super) struct NoCluster {
     pub(super) message: String,
     /// Only a change of the object or Secret helps.
     pub(super) stalled: bool,
+    /// There is no kubeconfig at all.
+    pub(super) missing: bool,
 }
 
 /// The kubeconfig in a Secret.
@@ -51,11 +54,12 @@ impl Inner {
             .or_else(|| self.settings.default_service_account.clone())
             .filter(|name| !name.is_empty());
         let impersonate = account.map(|name| ServiceAccount { namespace: namespace.clone(), name });
-        let refuse = |message: String, stalled: bool| NoCluster { message, stalled };
+        let refuse = |message: String, stalled: bool| NoCluster { message, stalled, missing: false };
         let Some(reference) = &object.spec.kube_config else {
             let identity = ClusterIdentity { object: "the cluster sluice runs in".to_owned(), impersonate };
-            return self.clusters.connect_in_cluster(identity).map_err(|_| {
-                refuse(
+            return self.clusters.connect_in_cluster(identity).map_err(|_| NoCluster {
+                missing: true,
+                ..refuse(
                     format!(
                         "HelmRelease '{namespace}/{}' has no `spec.kubeConfig`, and sluice does not run in a cluster\nhint: name the member's kubeconfig in `spec.kubeConfig.secretRef`",
                         object.metadata.name
@@ -71,9 +75,10 @@ impl Inner {
                 true,
             ));
         };
-        let secret = self
-            .need_secret(namespace, &secret_ref.name)
-            .map_err(|problem| refuse(problem.to_string(), false))?;
+        let secret = self.need_secret(namespace, &secret_ref.name).map_err(|problem| NoCluster {
+            missing: matches!(problem, SecretProblem::Missing { .. }),
+            ..refuse(problem.to_string(), false)
+        })?;
         let bytes = kubeconfig_of(&secret, secret_ref.key.as_deref()).map_err(|text| refuse(text, false))?;
         let identity =
             ClusterIdentity { object: format!("Secret `{namespace}/{}`", secret_ref.name), impersonate };

@@ -10,13 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::alert;
 use super::context::{Inner, Reconciler};
 use crate::notify::{Notification, ProviderKind, Target, send};
-use crate::queue::{LeasedMessage, MessageOutcome};
+use crate::queue::{LeasedMessage, MessageOutcome, StoreError};
 
 /// Messages on their way at once.
 const AT_ONCE: usize = 16;
 
 /// How long a sender may hold a message before somebody else may try.
 const LEASE: Duration = Duration::from_secs(120);
+
+/// How long to leave a store alone that could not be used.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest address Flux takes from a Secret.
 const ADDRESS_LIMIT: usize = 2048;
@@ -33,9 +36,15 @@ pub async fn send_messages(reconciler: Reconciler, shutdown: CancellationToken) 
         } else {
             match inner.queue.claim_messages(room, LEASE).await {
                 Ok(claimed) => claimed,
+                Err(error @ (StoreError::Closed | StoreError::Broken { .. })) => {
+                    return Err(anyhow::Error::from(error).context("the message sender has no store"));
+                }
                 Err(error) => {
                     tracing::warn!("failed to claim messages: {error}");
-                    Vec::new()
+                    tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        () = tokio::time::sleep(STORE_PAUSE) => continue,
+                    }
                 }
             }
         };
@@ -69,6 +78,12 @@ async fn deliver(inner: &Inner, leased: LeasedMessage) {
             Err(error) => MessageOutcome::Refused { error: error.message },
         },
     };
+    let word = match &outcome {
+        MessageOutcome::Sent => "sent",
+        MessageOutcome::Retry { .. } => "retry",
+        MessageOutcome::Refused { .. } => "refused",
+    };
+    inner.metrics.notification(&message.provider.name, word);
     match &outcome {
         MessageOutcome::Sent => {}
         MessageOutcome::Retry { error, .. } | MessageOutcome::Refused { error } => {
@@ -115,7 +130,8 @@ fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
         proxy: spec.proxy.clone().filter(|proxy| !proxy.is_empty()).map(SecretString::from),
         authority: None,
         identity: None,
-        timeout: spec.timeout(),
+        // Within the lease, or a second sender would tell the same twice.
+        timeout: spec.timeout().min(LEASE - Duration::from_secs(15)),
     };
     if let Some(reference) = &spec.secret_ref {
         let secret = inner.need_secret(namespace, &reference.name).map_err(|problem| problem.to_string())?;

@@ -37,7 +37,8 @@ pub async fn follow_changes(reconciler: Reconciler, shutdown: CancellationToken)
             }
             Err(RecvError::Lagged(missed)) => {
                 tracing::debug!("missed {missed} changes of objects, looking at all of them");
-                sweep(&inner, CauseKind::Change).await;
+                // As at a start: running work is not interrupted for a mere look.
+                sweep(&inner, CauseKind::Start).await;
             }
             Err(RecvError::Closed) => anyhow::bail!("the watch of the objects ended"),
         }
@@ -85,7 +86,11 @@ fn jobs_of(inner: &Inner, change: &Change) -> Vec<(ObjectKey, Cause)> {
                         }
                     }
                 }
-                ChangeKind::Removed => inner.forget_checkout(key),
+                // The job finds the object gone and removes its archives.
+                ChangeKind::Removed if key.kind == Kind::GitRepository => {
+                    jobs.push((key.clone(), Cause::of(CauseKind::Change)));
+                }
+                ChangeKind::Removed => {}
                 ChangeKind::StatusChanged | ChangeKind::Invalid => {}
             }
             jobs

@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Done, Inner, Reconciler, Run};
-use super::{git_repository, helm_chart, helm_release, receiver, unsupported};
+use super::{dependents, git_repository, helm_chart, helm_release, receiver, unsupported};
 use crate::model::{Event, Kind, ObjectKey, Severity};
-use crate::queue::{JobOutcome, JobResult, LeasedJob};
+use crate::queue::{JobOutcome, JobResult, LeasedJob, StepOutcome, StoreError};
 use crate::render::pool::panic_text;
 
 /// How long a worker may hold a job without a sign of life.
@@ -25,6 +25,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Most jobs taken with one claim: enough to keep a push to a thousand clusters from queueing behind the claims.
 const CLAIM: usize = 128;
+
+/// How long to leave a store alone that could not be used; a timer, nothing is waited for by it.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long running jobs may take to stop at a shutdown before they are given back.
 const GRACE: Duration = Duration::from_secs(8);
@@ -58,7 +61,17 @@ pub async fn work(
                         running.spawn(async move { run_job(&inner, job, stop).await });
                     }
                 }
-                Err(error) => tracing::error!("failed to claim jobs: {error}"),
+                Err(error @ (StoreError::Closed | StoreError::Broken { .. })) => {
+                    stop.cancel();
+                    return Err(anyhow::Error::from(error).context("the workers have no store"));
+                }
+                Err(error) => {
+                    tracing::error!("failed to claim jobs: {error}");
+                    tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        () = tokio::time::sleep(STORE_PAUSE) => continue,
+                    }
+                }
             }
         }
         tokio::select! {
@@ -83,6 +96,7 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     let cancel = stop.child_token();
     let mut superseded = inner.queue.superseded(&lease);
     let key = job.object.clone();
+    let wants = wanted(inner, &key);
     let clock = std::time::Instant::now();
     let outcome = {
         let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone())).catch_unwind();
@@ -92,14 +106,21 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
             tokio::select! {
                 outcome = &mut work => break outcome,
                 _ = heartbeat.tick() => {
-                    if let Err(error) = inner.queue.renew(&lease, LEASE).await {
-                        tracing::warn!(object = %key, "lost the lease on `{key}`: {error}");
-                        cancel.cancel();
+                    match inner.queue.renew(&lease, LEASE).await {
+                        Ok(()) => {}
+                        Err(error @ StoreError::LeaseLost { .. }) => {
+                            tracing::warn!(object = %key, "stopped `{key}`: {error}");
+                            cancel.cancel();
+                        }
+                        // Somebody may take the job over; its effects can be had twice without harm.
+                        Err(error) => tracing::warn!(object = %key, "failed to renew `{key}`'s lease: {error}"),
                     }
                 }
                 changed = superseded.changed(), if !cancel.is_cancelled() => {
-                    // Waits end at the next safe point; what was applied stays applied.
-                    if changed.is_err() || *superseded.borrow() {
+                    // Waits end at the next safe point; what was applied stays applied. A newer job that wants the
+                    // same as this one (a second look, a dependency that became ready) lets it finish.
+                    let newer = *superseded.borrow_and_update() && wanted(inner, &key) != wants;
+                    if changed.is_err() || newer {
                         cancel.cancel();
                     }
                 }
@@ -118,6 +139,19 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     if let Err(error) = inner.queue.finish(&lease, result).await {
         tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
     }
+}
+
+/// What an object asks for now: its generation, and the revision its source stands at.
+fn wanted(inner: &Inner, key: &ObjectKey) -> Option<(i64, Option<String>)> {
+    let object = inner.objects.get(key)?;
+    let source = match &*object {
+        FluxObject::HelmRelease(release) => dependents::source_of(release),
+        _ => None,
+    };
+    let revision = source
+        .and_then(|source| inner.objects.get(&source))
+        .and_then(|source| source.artifact().map(|artifact| artifact.revision.clone()));
+    Some((object.metadata().generation, revision))
 }
 
 /// What operators see of a job.
@@ -141,6 +175,13 @@ fn count(inner: &Inner, job: &LeasedJob, result: &JobResult, took: Duration) {
             _ => {}
         }
     }
+    let applied = result.steps.iter().any(|step| step.step == "apply" && step.outcome == StepOutcome::Done);
+    if applied
+        && let Some(arrived) = job.cause().delivery.and_then(|id| id.generated_at())
+        && let Ok(took) = Duration::try_from(inner.now().duration_since(arrived))
+    {
+        inner.metrics.push_applied(took);
+    }
 }
 
 /// Boxed: a job's future is large, and lives as long as its cluster takes.
@@ -156,7 +197,10 @@ async fn run_story(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) ->
     let mut run = Run::new(inner, job, cancel);
     let object = inner.objects.get(&job.object);
     let done = match &object {
-        None => Done::Gone,
+        None => {
+            forget(&run).await;
+            Done::Gone
+        }
         Some(object) if object.suspended() && object.metadata().deletion_timestamp.is_none() => Done::Nothing,
         Some(object) => dispatch(&mut run, object).await,
     };
@@ -200,17 +244,24 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
     }
 }
 
+/// Removes what a source that is gone left on disk.
+async fn forget(run: &Run<'_>) {
+    let key = &run.job.object;
+    if key.kind == Kind::GitRepository {
+        run.inner.forget_checkout(key);
+        if let Err(error) = run.inner.sources.remove_artifacts(key).await {
+            tracing::warn!(object = %key, "failed to remove the artifacts of `{key}`: {error}");
+        }
+    }
+}
+
 /// Lets go of an object that leaves nothing behind on any cluster.
 async fn gone(run: &mut Run<'_>) -> Done {
     let key = run.job.object.clone();
-    run.inner.forget_checkout(&key);
-    if key.kind == Kind::GitRepository
-        && let Err(error) = run.inner.sources.remove_artifacts(&key).await
-    {
-        tracing::warn!(object = %key, "failed to remove the artifacts of `{key}`: {error}");
-    }
+    forget(run).await;
     match run.inner.objects.finalize(&key).await {
-        Ok(_) => Done::Gone,
+        Ok(true) => Done::Gone,
+        Ok(false) => Done::Wait { after: Duration::ZERO, why: "the manifest is back".to_owned() },
         Err(error) => {
             Done::Retry { error: error.to_string(), interval: Duration::from_secs(60), after: None }
         }

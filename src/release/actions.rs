@@ -69,11 +69,13 @@ pub struct ActionFailure {
     pub release: Option<Box<Release>>,
     /// It stopped because a newer revision came, not because anything is wrong.
     pub cancelled: bool,
+    /// The objects are as wanted, but the record in storage does not say so.
+    pub unrecorded: bool,
 }
 
 impl ActionFailure {
     fn early(message: impl ToString) -> Self {
-        Self { message: message.to_string(), release: None, cancelled: false }
+        Self { message: message.to_string(), release: None, cancelled: false, unrecorded: false }
     }
 }
 
@@ -186,8 +188,12 @@ impl Performer<'_> {
 
     async fn wait_ready(&mut self, changes: &[Change], timeout: Duration, jobs: bool) -> Result<(), String> {
         // What its own answer showed as ready needs no watch.
-        let ids: Vec<ObjectId> =
-            changes.iter().filter(|change| !change.ready).map(|change| change.object.clone()).collect();
+        let ids: Vec<ObjectId> = changes
+            .iter()
+            // A Job that runs counts as current, but `waitForJobs` wants its end.
+            .filter(|change| !change.ready || (jobs && change.object.kind == "Job"))
+            .map(|change| change.object.clone())
+            .collect();
         if ids.is_empty() {
             return Ok(());
         }
@@ -261,8 +267,10 @@ impl Performer<'_> {
         }
         let cluster = self.cluster.clone();
         self.timed("prune", async move {
-            let report = cluster.delete(&gone, &DeleteOptions::default()).await;
-            deleted(&report)
+            // Somebody may have marked the live object alone; Helm looks there as well.
+            let keep = ("helm.sh/resource-policy".to_owned(), "keep".to_owned());
+            let options = DeleteOptions { unless: vec![keep], ..DeleteOptions::default() };
+            deleted(&cluster.delete(&gone, &options).await)
         })
         .await
     }
@@ -551,7 +559,12 @@ impl Performer<'_> {
                 self.remove(&mut release, !spec.disable_hooks, !spec.disable_wait, timeout, &spec).await;
             if let Err(message) = outcome {
                 let cancelled = self.cancel.is_cancelled();
-                return Err(ActionFailure { message, release: Some(Box::new(release)), cancelled });
+                return Err(ActionFailure {
+                    message,
+                    release: Some(Box::new(release)),
+                    cancelled,
+                    unrecorded: false,
+                });
             }
             release.info.status = Status::Uninstalled;
             release.info.description = "Uninstallation complete".to_owned();
@@ -642,7 +655,7 @@ impl Performer<'_> {
             Ok(()) => Ok(release),
             Err(message) => {
                 let cancelled = self.cancel.is_cancelled();
-                Err(ActionFailure { message, release: Some(Box::new(release)), cancelled })
+                Err(ActionFailure { message, release: Some(Box::new(release)), cancelled, unrecorded: false })
             }
         }
     }
@@ -744,6 +757,8 @@ impl Performer<'_> {
 
     /// Stores the revision as deployed, and those before it as superseded.
     async fn succeed(&mut self, mut release: Release, description: &str, superseded: &[Release]) -> Outcome {
+        // Should the record not get through, storage still says pending, and so must what is remembered of it.
+        let pending = release.clone();
         release.info.status = Status::Deployed;
         release.info.description = description.to_owned();
         let storage = self.storage.clone();
@@ -766,9 +781,12 @@ impl Performer<'_> {
             .await;
         match outcome {
             Ok(()) => Ok(release),
-            Err(message) => {
-                Err(ActionFailure { message, release: Some(Box::new(release)), cancelled: false })
-            }
+            Err(message) => Err(ActionFailure {
+                message,
+                release: Some(Box::new(pending)),
+                cancelled: false,
+                unrecorded: true,
+            }),
         }
     }
 
@@ -783,7 +801,7 @@ impl Performer<'_> {
             Ok(()) => message,
             Err(error) => format!("{message} (and the failure could not be recorded: {error})"),
         };
-        Err(ActionFailure { message, release: Some(Box::new(release)), cancelled })
+        Err(ActionFailure { message, release: Some(Box::new(release)), cancelled, unrecorded: false })
     }
 }
 

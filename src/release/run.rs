@@ -209,13 +209,19 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
         if let Some(ids) = &timings.inventory {
             run.status.inventory = Some(inventory(ids));
         }
-        if outcome.as_ref().is_err_and(|failure| failure.cancelled) {
+        let cancelled = |failure: &ActionFailure| {
+            failure.cancelled || (failure.release.is_none() && request.cancel.is_cancelled())
+        };
+        if outcome.as_ref().is_err_and(cancelled) {
             run.observe(outcome.err().and_then(|failure| failure.release), None);
             break Verdict::Superseded;
         }
         let remediated = matches!(action, Action::Rollback { .. } | Action::UninstallRemediation);
+        // Nothing stored, or a record that could not be brought up to date: what storage says now is read again by
+        // the next run.
+        let unstored = outcome.as_ref().is_err_and(|failure| failure.release.is_none() || failure.unrecorded);
         run.settle(&action, outcome, started.elapsed(), &mut history);
-        if remediated {
+        if remediated || unstored {
             break run.retry_verdict();
         }
     };
@@ -508,9 +514,13 @@ impl Run<'_> {
             }
             Err(failure) => {
                 self.status.failures += 1;
-                match verb {
-                    ReleaseAction::Install => self.status.install_failures += 1,
-                    ReleaseAction::Upgrade => self.status.upgrade_failures += 1,
+                // Only an attempt that reached storage uses up a retry: a cluster that could not be asked, or a chart
+                // that did not render, says nothing about the release.
+                if failure.release.is_some() {
+                    match verb {
+                        ReleaseAction::Install => self.status.install_failures += 1,
+                        ReleaseAction::Upgrade => self.status.upgrade_failures += 1,
+                    }
                 }
                 self.observe(failure.release, Some(verb));
                 let object = self.request.object;

@@ -69,11 +69,12 @@ pub fn determine(latest: Option<&Release>, history: &[Snapshot], wanted: &Wanted
     }
     match latest.info.status {
         Status::Failed => ReleaseState::Failed("release is in a failed state".to_owned()),
+        // An uninstall that was cut off: the remediation is repeated, or an upgrade brings everything back.
+        Status::Uninstalling => ReleaseState::Failed("release is stuck in uninstalling".to_owned()),
         Status::Uninstalled => ReleaseState::Absent("found uninstalled release in storage".to_owned()),
         Status::Deployed => deployed(latest, observed, wanted),
         Status::Unknown
         | Status::Superseded
-        | Status::Uninstalling
         | Status::PendingInstall
         | Status::PendingUpgrade
         | Status::PendingRollback => ReleaseState::Unknown(format!(
@@ -155,6 +156,8 @@ mod tests {
         }
         let failed = release(2, Status::Failed);
         assert!(matches!(determine(Some(&failed), &observed(&failed), &WANTED), ReleaseState::Failed(_)));
+        let stuck = release(2, Status::Uninstalling);
+        assert!(matches!(determine(Some(&stuck), &observed(&stuck), &WANTED), ReleaseState::Failed(_)));
         let uninstalled = release(1, Status::Uninstalled);
         assert!(matches!(determine(Some(&uninstalled), &[], &WANTED), ReleaseState::Absent(_)));
         assert!(matches!(

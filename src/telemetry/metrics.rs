@@ -198,10 +198,11 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// A delivery came in: `stored`, `duplicate`, `rejected`, `ignored`, `unavailable`.
-    pub fn delivery(&self, provider: &str, outcome: &str) {
+    /// So many deliveries have come in so far with this outcome: `accepted`, `duplicate`, `refused` …
+    pub fn deliveries(&self, provider: &str, outcome: &str, so_far: u64) {
         let labels = ByOutcome { provider: provider.to_owned(), outcome: outcome.to_owned() };
-        self.0.deliveries.get_or_create(&labels).inc();
+        let counter = self.0.deliveries.get_or_create(&labels);
+        counter.inc_by(so_far.saturating_sub(counter.get()));
     }
 
     /// A job ended.
@@ -322,7 +323,8 @@ mod tests {
     #[test]
     fn names_and_labels_are_those_dashboards_ask_for() {
         let metrics = Metrics::new();
-        metrics.delivery("github", "stored");
+        metrics.deliveries("github", "accepted", 1);
+        metrics.deliveries("github", "accepted", 1);
         metrics.reconcile("HelmRelease", "apps", "web", Duration::from_millis(250));
         metrics.push_applied(Duration::from_secs(2));
         metrics.apply("member1", Duration::from_millis(80));
@@ -333,7 +335,7 @@ mod tests {
         });
         let text = metrics.encode();
         for line in [
-            r#"sluice_deliveries_total{provider="github",outcome="stored"} 1"#,
+            r#"sluice_deliveries_total{provider="github",outcome="accepted"} 1"#,
             r#"gotk_reconcile_duration_seconds_count{kind="HelmRelease",name="web",namespace="apps"} 1"#,
             "sluice_push_to_applied_seconds_count 1",
             r#"sluice_apply_seconds_count{cluster="member1"} 1"#,

@@ -86,10 +86,7 @@ async fn a_release_whose_manifest_is_removed_is_uninstalled() {
         }
     })
     .await;
-    assert_eq!(
-        helm_json(stage.member(1), "gone-releases", &["list", "--all"]).await.as_array().unwrap().len(),
-        0
-    );
+    assert_eq!(helm_json(stage.member(1), "gone-releases", &["list"]).await.as_array().unwrap().len(), 0);
     // The neighbour is as it was.
     assert_eq!(stage.object(2, "deployments").await["status"]["readyReplicas"], 1);
     let list = helm_json(stage.member(2), "gone-releases", &["list"]).await;

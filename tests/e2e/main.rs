@@ -10,9 +10,12 @@
 mod client;
 mod failures;
 mod hooks;
+mod killed;
 mod outage;
 mod planes;
 mod polling;
+#[path = "../../benches/support/mod.rs"]
+mod process;
 mod scenario;
 mod stage;
 mod tools;

@@ -61,7 +61,8 @@ impl Setup {
         }
     }
 
-    fn write(&self, world: &World, dir: &std::path::Path, chat: &str) {
+    /// Writes the manifests; messages go to `chat`.
+    pub(crate) fn write(&self, world: &World, dir: &std::path::Path, chat: &str) {
         world.write_manifests(dir).unwrap();
         let edit = |file: String, change: &dyn Fn(String) -> String| {
             let path = dir.join(file);

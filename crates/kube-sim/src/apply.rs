@@ -23,6 +23,20 @@ struct Entry {
     fields: Fields,
 }
 
+impl Entry {
+    /// How conflicts name the manager.
+    fn shown(&self) -> String {
+        let mut text = format!("\"{}\"", self.manager);
+        if !self.subresource.is_empty() {
+            text.push_str(&format!(" with subresource \"{}\"", self.subresource));
+        }
+        if self.operation == "Update" {
+            text.push_str(&format!(" using {} at {}", self.api_version, self.time));
+        }
+        text
+    }
+}
+
 fn entries(object: &Value) -> Vec<Entry> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     object["metadata"]["managedFields"]
@@ -109,14 +123,14 @@ pub(crate) fn apply(
         })
         .map(|place| managers.remove(place));
 
-    let mut conflicts: Vec<(String, String, String)> = Vec::new();
+    let mut conflicts: Vec<(String, String)> = Vec::new();
     let mut taken: Vec<(usize, Vec<String>)> = Vec::new();
     for (place, entry) in managers.iter().enumerate() {
         let mut shared = Vec::new();
         claimed.shared_leaves(&entry.fields, &mut Vec::new(), &mut |path| shared.push(path.to_vec()));
         for path in shared {
             if value_at(base, &path) != value_at(wanted, &path) {
-                conflicts.push((entry.manager.clone(), entry.api_version.clone(), readable(&path)));
+                conflicts.push((entry.shown(), readable(&path)));
                 taken.push((place, path));
             }
         }
@@ -165,7 +179,7 @@ pub(crate) fn apply(
     Ok(AppliedObject { object, changed })
 }
 
-fn conflicts_were_forced(conflicts: &[(String, String, String)]) -> bool {
+fn conflicts_were_forced(conflicts: &[(String, String)]) -> bool {
     !conflicts.is_empty()
 }
 
@@ -242,6 +256,7 @@ pub(crate) fn record_update(
         let same = before.is_some_and(|before| value_at(before, &path) == value_at(after, &path));
         if !same {
             insert(&mut changed, &all, &path);
+            own_new_maps(&mut changed, before, &path);
         }
     }
     for entry in &mut managers {
@@ -283,6 +298,22 @@ pub(crate) fn record_update(
         }
     }
     write_entries(after, managers);
+}
+
+/// A map (not a struct) that was not there before is owned itself, besides its keys.
+fn own_new_maps(fields: &mut Fields, before: Option<&Value>, path: &[String]) {
+    let mut node = fields;
+    for (length, element) in path.iter().enumerate().take(path.len().saturating_sub(1)) {
+        let Some(next) = node.children.get_mut(element) else { return };
+        node = next;
+        let is_map = matches!(
+            element.as_str(),
+            "f:data" | "f:binaryData" | "f:labels" | "f:annotations" | "f:limits" | "f:requests"
+        );
+        if is_map && before.is_none_or(|before| value_at(before, &path[..=length]).is_none()) {
+            node.own = true;
+        }
+    }
 }
 
 fn insert(into: &mut Fields, all: &Fields, path: &[String]) {
@@ -342,10 +373,7 @@ mod tests {
         let wanted = config(json!({"a": "2"}));
         let refused =
             apply(&resource, Some(&first.object), &wanted, &writer("y"), false, "t2").err().unwrap();
-        assert_eq!(
-            refused.body["message"],
-            "Apply failed with 1 conflict: conflict with \"x\" using v1: .data.a"
-        );
+        assert_eq!(refused.body["message"], "Apply failed with 1 conflict: conflict with \"x\": .data.a");
         let forced = apply(&resource, Some(&first.object), &wanted, &writer("y"), true, "t2").unwrap();
         assert_eq!(forced.object["data"]["a"], "2");
         assert_eq!(entries(&forced.object).len(), 1);

@@ -149,7 +149,8 @@ fn aggregated_answer(cluster: &Cluster, core: bool) -> Response<Body> {
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {
-    let kind = json!({ "group": resource.group, "version": resource.version, "kind": resource.kind });
+    // Empty: the group and version that it is listed under.
+    let kind = json!({ "group": "", "version": "", "kind": resource.kind });
     let subresources: Vec<Value> = resource
         .subresources
         .iter()

@@ -161,6 +161,7 @@ fn selector(request: &Request) -> Result<Selector, Failure> {
 
 fn list(cluster: &Cluster, target: &Target, request: &Request) -> Result<Response<Body>, Failure> {
     let (objects, version) = cluster.list(&target.resource, target.namespace.as_deref(), &selector(request)?);
+    let Page { objects, next, left } = page(&objects, request)?;
     let metadata_only = wants(request, "PartialObjectMetadataList");
     let items: Vec<Value> = objects
         .iter()
@@ -174,11 +175,50 @@ fn list(cluster: &Cluster, target: &Target, request: &Request) -> Result<Respons
     } else {
         (format!("{}List", target.resource.kind), target.resource.api_version())
     };
-    let body = json!({
+    let mut body = json!({
         "kind": kind, "apiVersion": api_version,
         "metadata": { "resourceVersion": version.to_string() }, "items": items,
     });
+    if let Some(next) = next {
+        body["metadata"]["continue"] = json!(next);
+        body["metadata"]["remainingItemCount"] = json!(left);
+    }
     Ok(json_answer(StatusCode::OK, &body))
+}
+
+/// One page of a list.
+struct Page<'o> {
+    objects: &'o [Arc<Value>],
+    /// The token for the next page: the place of the last object, so objects that come or go meanwhile do no harm.
+    next: Option<String>,
+    left: usize,
+}
+
+fn page<'o>(objects: &'o [Arc<Value>], request: &Request) -> Result<Page<'o>, Failure> {
+    let place = |object: &Value| {
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+        format!("{}/{}", text("namespace"), text("name"))
+    };
+    let after = match request.query.get("continue").filter(|token| !token.is_empty()) {
+        None => None,
+        Some(token) => {
+            let bytes = hex::decode(token).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            Some(text.ok_or_else(|| status::bad_request("continue key is not valid"))?)
+        }
+    };
+    let split = |place: &str| place.split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let from = match after {
+        None => 0,
+        Some(after) => objects.partition_point(|object| split(&place(object)) <= split(&after)),
+    };
+    let rest = &objects[from..];
+    let limit = request.query.get("limit").and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    if limit == 0 || rest.len() <= limit {
+        return Ok(Page { objects: rest, next: None, left: 0 });
+    }
+    let next = rest[limit - 1].as_ref();
+    Ok(Page { objects: &rest[..limit], next: Some(hex::encode(place(next))), left: rest.len() - limit })
 }
 
 fn watch_list(cluster: &Arc<Cluster>, target: &Target, request: &Request) -> Result<Response<Body>, Failure> {
@@ -192,9 +232,7 @@ fn watch_list(cluster: &Arc<Cluster>, target: &Target, request: &Request) -> Res
         let from = asked
             .parse::<u64>()
             .map_err(|_| status::bad_request(format!("invalid resource version: {asked}")))?;
-        if let Err(oldest) = cluster.log_since(from) {
-            return Err(status::gone(from, oldest));
-        }
+        // A position that is too old is told of within the stream.
         (from, Vec::new())
     };
     let seconds = request.query.get("timeoutSeconds").and_then(|text| text.parse().ok()).unwrap_or(1800);
@@ -276,9 +314,9 @@ fn fitting(target: &Target, name: Option<&str>, object: &Value) -> Result<(), Fa
     if let (Some(namespace), Some(found)) = (&target.namespace, object["metadata"]["namespace"].as_str())
         && namespace != found
     {
-        return Err(status::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request ({found} != {namespace})"
-        )));
+        return Err(status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     Ok(())
 }
@@ -318,9 +356,7 @@ fn change(
     let mut options = options(target, request)?;
     if content == "application/apply-patch+yaml" || content == "application/apply-patch+json" {
         let Some(manager) = request.query.get("fieldManager").filter(|manager| !manager.is_empty()) else {
-            return Err(status::bad_request(
-                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-            ));
+            return Err(status::no_field_manager());
         };
         options.writer.manager = manager.to_owned();
         let wanted = body(request)?;
@@ -357,9 +393,9 @@ fn change(
 
 fn deletion(request: &Request) -> Result<(Propagation, Value, bool), Failure> {
     let options = if request.body.is_empty() { json!({}) } else { body(request)? };
-    let policy = request
-        .query
-        .get("propagationPolicy")
+    // With a body, only what is in it counts.
+    let query = |name: &str| if request.body.is_empty() { request.query.get(name) } else { None };
+    let policy = query("propagationPolicy")
         .map(str::to_owned)
         .or_else(|| options["propagationPolicy"].as_str().map(str::to_owned));
     let propagation = match policy.as_deref() {
@@ -367,7 +403,8 @@ fn deletion(request: &Request) -> Result<(Propagation, Value, bool), Failure> {
         Some("Foreground") => Propagation::Foreground,
         _ => Propagation::Background,
     };
-    let dry_run = request.query.get("dryRun") == Some("All") || options["dryRun"].is_array();
+    let dry_run = query("dryRun") == Some("All")
+        || options["dryRun"].as_array().is_some_and(|stages| !stages.is_empty());
     Ok((propagation, options["preconditions"].clone(), dry_run))
 }
 

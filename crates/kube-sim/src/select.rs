@@ -87,6 +87,11 @@ fn parse(text: &str) -> Result<Vec<Requirement>, Failure> {
             } else if let Some((key, value)) = part.split_once("!=") {
                 Ok(Requirement::Differs(owned(key), owned(value)))
             } else if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+                if value.contains('=') {
+                    return Err(status::bad_request(format!(
+                        "unable to parse requirement: found '=', expected: identifier in `{part}`"
+                    )));
+                }
                 Ok(Requirement::Equals(owned(key), owned(value)))
             } else if let Some(key) = part.strip_prefix('!') {
                 Ok(Requirement::Absent(owned(key)))

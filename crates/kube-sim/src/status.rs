@@ -57,25 +57,35 @@ pub(crate) fn conflict(resource: &Resource, name: &str) -> Failure {
     failure(StatusCode::CONFLICT, "Conflict", message, details(resource, name))
 }
 
+/// A precondition of a deletion that does not hold. Here the real server names the kind, not the resource.
 pub(crate) fn precondition(resource: &Resource, name: &str, text: &str) -> Failure {
-    let message = format!("Operation cannot be fulfilled on {} \"{name}\": {text}", resource.qualified());
-    failure(StatusCode::CONFLICT, "Conflict", message, details(resource, name))
+    let mut details = details(resource, name);
+    details["kind"] = json!(resource.kind);
+    let message = format!("Operation cannot be fulfilled on {} \"{name}\": {text}", kind_of(resource));
+    failure(StatusCode::CONFLICT, "Conflict", message, details)
 }
 
-/// A server-side apply that would take fields from other managers: `(manager, operation's apiVersion, field path)`.
-pub(crate) fn apply_conflicts(conflicts: &[(String, String, String)]) -> Failure {
-    let mut managers: Vec<&str> = conflicts.iter().map(|(manager, _, _)| manager.as_str()).collect();
+/// How error texts name the kind: `Deployment.apps`, `Secret`.
+fn kind_of(resource: &Resource) -> String {
+    if resource.group.is_empty() {
+        resource.kind.clone()
+    } else {
+        format!("{}.{}", resource.kind, resource.group)
+    }
+}
+
+/// A server-side apply that would take fields from other managers: how each is shown, and the field's path.
+pub(crate) fn apply_conflicts(conflicts: &[(String, String)]) -> Failure {
+    let mut managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
     managers.dedup();
-    let message = if let [(manager, version, field)] = conflicts {
-        format!("Apply failed with 1 conflict: conflict with \"{manager}\" using {version}: {field}")
+    let message = if let [(manager, field)] = conflicts {
+        format!("Apply failed with 1 conflict: conflict with {manager}: {field}")
     } else {
         let mut text = format!("Apply failed with {} conflicts: ", conflicts.len());
         for (place, manager) in managers.iter().enumerate() {
-            let fields: Vec<&(String, String, String)> =
-                conflicts.iter().filter(|(name, _, _)| name == manager).collect();
             text.push_str(if place == 0 { "" } else { "\n" });
-            text.push_str(&format!("conflicts with \"{manager}\" using {}:", fields[0].1));
-            for (_, _, field) in fields {
+            text.push_str(&format!("conflicts with {manager}:"));
+            for (_, field) in conflicts.iter().filter(|(name, _)| name == manager) {
                 text.push_str(&format!("\n- {field}"));
             }
         }
@@ -83,10 +93,10 @@ pub(crate) fn apply_conflicts(conflicts: &[(String, String, String)]) -> Failure
     };
     let causes: Vec<Value> = conflicts
         .iter()
-        .map(|(manager, version, field)| {
+        .map(|(manager, field)| {
             json!({
                 "reason": "FieldManagerConflict",
-                "message": format!("conflict with \"{manager}\" using {version}"),
+                "message": format!("conflict with {manager}"),
                 "field": field,
             })
         })
@@ -95,15 +105,16 @@ pub(crate) fn apply_conflicts(conflicts: &[(String, String, String)]) -> Failure
 }
 
 pub(crate) fn invalid(resource: &Resource, name: &str, field: &str, text: &str) -> Failure {
-    let head = if resource.group.is_empty() {
-        resource.kind.clone()
-    } else {
-        format!("{}.{}", resource.kind, resource.group)
-    };
-    let message = format!("{head} \"{name}\" is invalid: {field}: {text}");
+    let message = format!("{} \"{name}\" is invalid: {field}: {text}", kind_of(resource));
     let mut details = details(resource, name);
     details["kind"] = json!(resource.kind);
-    details["causes"] = json!([{ "reason": "FieldValueInvalid", "message": text, "field": field }]);
+    let reason = match text.split(':').next().unwrap_or_default() {
+        "Required value" => "FieldValueRequired",
+        "Too long" => "FieldValueTooLong",
+        "Forbidden" => "FieldValueForbidden",
+        _ => "FieldValueInvalid",
+    };
+    details["causes"] = json!([{ "reason": reason, "message": text, "field": field }]);
     failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message, details)
 }
 
@@ -116,8 +127,34 @@ pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Failure {
     failure(StatusCode::FORBIDDEN, "Forbidden", message, details(resource, name))
 }
 
+/// New content for a namespace that is going.
+pub(crate) fn terminating(resource: &Resource, namespace: &str, name: &str) -> Failure {
+    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let mut answer = forbidden(resource, name, &why);
+    answer.body["details"]["causes"] = json!([{
+        "reason": "NamespaceTerminating", "field": "metadata.namespace",
+        "message": format!("namespace {namespace} is being terminated"),
+    }]);
+    answer
+}
+
 pub(crate) fn unauthorized() -> Failure {
-    failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized".to_owned(), json!({}))
+    let mut answer = failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized".to_owned(), json!({}));
+    if let Some(body) = answer.body.as_object_mut() {
+        body.remove("details");
+    }
+    answer
+}
+
+/// An apply must say who applies.
+pub(crate) fn no_field_manager() -> Failure {
+    let text = "Required value: is required for apply patch";
+    let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: {text}");
+    let details = json!({
+        "group": "meta.k8s.io", "kind": "PatchOptions",
+        "causes": [{ "reason": "FieldValueRequired", "message": text, "field": "fieldManager" }],
+    });
+    failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message, details)
 }
 
 pub(crate) fn unsupported_media_type(sent: &str) -> Failure {

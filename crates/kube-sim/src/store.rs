@@ -242,7 +242,7 @@ impl Cluster {
             object = (*live).clone();
             object["status"] = status;
         } else if resource.subresources.iter().any(|subresource| subresource == "status") {
-            object["status"] = live["status"].clone();
+            keep_status(&live, &mut object);
         }
         keep_identity(&live, &mut object);
         state.admit(resource, namespace, name, Some(&live), &mut object)?;
@@ -288,7 +288,7 @@ impl Cluster {
                 if options.writer.subresource != "status"
                     && resource.subresources.iter().any(|subresource| subresource == "status")
                 {
-                    object["status"] = live["status"].clone();
+                    keep_status(live, &mut object);
                 }
                 keep_identity(live, &mut object);
             }
@@ -318,13 +318,15 @@ impl Cluster {
     ) -> Result<Arc<Value>, Failure> {
         let mut state = self.lock();
         let live = state.get(resource, namespace, name).ok_or_else(|| status::not_found(resource, name))?;
-        for (field, what) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
+        for (field, what, perhaps) in
+            [("uid", "UID", "deleted and then recreated"), ("resourceVersion", "ResourceVersion", "modified")]
+        {
             if let Some(wanted) = preconditions[field].as_str()
                 && live["metadata"][field].as_str() != Some(wanted)
             {
                 let found = live["metadata"][field].as_str().unwrap_or_default();
                 let text = format!(
-                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                    "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object might have been {perhaps}"
                 );
                 return Err(status::precondition(resource, name, &text));
             }
@@ -366,6 +368,18 @@ pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The status as it is, which may be none at all.
+fn keep_status(live: &Value, object: &mut Value) {
+    match live.get("status") {
+        Some(status) => object["status"] = status.clone(),
+        None => {
+            if let Some(map) = object.as_object_mut() {
+                map.remove("status");
+            }
+        }
+    }
+}
+
 fn keep_identity(live: &Value, object: &mut Value) {
     for key in [
         "name",
@@ -374,6 +388,7 @@ fn keep_identity(live: &Value, object: &mut Value) {
         "creationTimestamp",
         "resourceVersion",
         "deletionTimestamp",
+        "deletionGracePeriodSeconds",
         "generation",
     ] {
         let kept = live["metadata"][key].clone();
@@ -454,10 +469,7 @@ impl State {
             match namespaces.and_then(|all| all.get(&(String::new(), namespace.to_owned()))) {
                 None => return Err(status::namespace_not_found(namespace)),
                 Some(found) if found["metadata"]["deletionTimestamp"].is_string() => {
-                    let why = format!(
-                        "unable to create new content in namespace {namespace} because it is being terminated"
-                    );
-                    return Err(status::forbidden(resource, name, &why));
+                    return Err(status::terminating(resource, namespace, name));
                 }
                 Some(_) => {}
             }
@@ -469,7 +481,21 @@ impl State {
             let text = format!("Invalid value: {after}: field is immutable");
             Err(status::invalid(resource, name, field, &text))
         };
+        if let ("ConfigMap" | "Secret", Some(live)) = (resource.kind.as_str(), live)
+            && live["immutable"] == true
+            && ["data", "binaryData", "immutable"].iter().any(|field| live[*field] != object[*field])
+        {
+            let field = if live["immutable"] == object["immutable"] { "data" } else { "immutable" };
+            let text = "Forbidden: field is immutable when `immutable` is set";
+            return Err(status::invalid(resource, name, field, text));
+        }
         match resource.kind.as_str() {
+            "Namespace" => {
+                if live.is_none() {
+                    object["spec"] = json!({ "finalizers": ["kubernetes"] });
+                }
+                object["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!(name);
+            }
             "Secret" => {
                 let plain = object.as_object_mut().and_then(|map| map.remove("stringData"));
                 for (key, value) in plain.as_ref().and_then(Value::as_object).into_iter().flatten() {
@@ -495,8 +521,16 @@ impl State {
                 }
             }
             "Service" => {
-                if object["spec"]["type"].is_null() {
-                    object["spec"]["type"] = json!("ClusterIP");
+                for (field, default) in [
+                    ("type", json!("ClusterIP")),
+                    ("sessionAffinity", json!("None")),
+                    ("internalTrafficPolicy", json!("Cluster")),
+                    ("ipFamilyPolicy", json!("SingleStack")),
+                    ("ipFamilies", json!(["IPv4"])),
+                ] {
+                    if object["spec"][field].is_null() {
+                        object["spec"][field] = default;
+                    }
                 }
                 if let Some(ports) = object["spec"]["ports"].as_array_mut() {
                     for port in ports {
@@ -601,8 +635,10 @@ impl State {
         if dry_run {
             return Arc::new(object);
         }
+        let free = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
         let finished = object["metadata"]["deletionTimestamp"].is_string()
-            && object["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+            && free(&object["metadata"]["finalizers"])
+            && (resource.kind != "Namespace" || free(&object["spec"]["finalizers"]));
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let object = Arc::new(object);
@@ -652,9 +688,9 @@ impl State {
             if !live["metadata"]["deletionTimestamp"].is_string() {
                 let mut marked = (*live).clone();
                 marked["metadata"]["deletionTimestamp"] = json!(now());
+                marked["metadata"]["deletionGracePeriodSeconds"] = json!(0);
                 if resource.kind == "Namespace" {
                     marked["status"]["phase"] = json!("Terminating");
-                    marked["metadata"]["finalizers"] = json!(["kubernetes"]);
                 }
                 self.put(resource, namespace, marked, Some(live), false);
             }
@@ -774,7 +810,7 @@ impl StateView<'_> {
         let left = self.state.objects.values().any(|all| all.keys().any(|(namespace, _)| *namespace == name));
         if !left && let Some(resource) = self.resource("", "namespaces") {
             let mut object = (**live).clone();
-            object["metadata"]["finalizers"] = json!([]);
+            object["spec"]["finalizers"] = json!([]);
             self.state.put(&resource, None, object, Some(Arc::clone(live)), false);
         }
     }

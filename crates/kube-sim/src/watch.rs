@@ -13,6 +13,8 @@ use crate::store::{Cluster, LogKind};
 
 /// How often a silent watch sends a bookmark when the client asked for them.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(10);
+/// How long before its end a watch sends one in any case.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// What a watch request asks for.
 pub(crate) struct WatchRequest {
@@ -53,11 +55,19 @@ pub(crate) fn partial(object: &Value) -> Value {
     })
 }
 
+/// After the usual pause, but not later than shortly before the end, so that the next watch can go on from there.
+fn next_bookmark(deadline: tokio::time::Instant) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
+    let last = deadline.checked_sub(LAST_BOOKMARK).filter(|last| *last > now);
+    (now + BOOKMARK_EVERY).min(last.unwrap_or(deadline))
+}
+
 struct State {
     cluster: Arc<Cluster>,
     request: WatchRequest,
     position: u64,
     deadline: tokio::time::Instant,
+    bookmark_at: tokio::time::Instant,
     first: bool,
     ended: bool,
 }
@@ -69,7 +79,15 @@ pub(crate) fn stream(
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
     let deadline = tokio::time::Instant::now() + request.timeout;
     let position = request.from;
-    let state = State { cluster, request, position, deadline, first: true, ended: false };
+    let state = State {
+        cluster,
+        request,
+        position,
+        deadline,
+        bookmark_at: next_bookmark(deadline),
+        first: true,
+        ended: false,
+    };
     stream::unfold(state, |mut state| async move {
         loop {
             if state.ended {
@@ -114,11 +132,16 @@ pub(crate) fn stream(
                             (LogKind::Deleted, _, true) => "DELETED",
                             _ => continue,
                         };
-                        let shown = if request.metadata_only {
-                            partial(&entry.object)
-                        } else {
-                            (*entry.object).clone()
+                        let mut shown = match (&entry.previous, is) {
+                            // What no longer fits goes as it was when it did, at the version of the change.
+                            (Some(previous), false) => (**previous).clone(),
+                            _ => (*entry.object).clone(),
                         };
+                        shown["metadata"]["resourceVersion"] =
+                            entry.object["metadata"]["resourceVersion"].clone();
+                        if request.metadata_only {
+                            shown = partial(&shown);
+                        }
                         chunk.extend_from_slice(&line(kind, &shown));
                     }
                     state.position = version;
@@ -127,17 +150,17 @@ pub(crate) fn stream(
             if !chunk.is_empty() {
                 return Some((Ok(Bytes::from(chunk)), state));
             }
-            let pause = tokio::time::Instant::now() + BOOKMARK_EVERY;
             tokio::select! {
                 alive = changed.changed() => {
                     if alive.is_err() {
                         return None;
                     }
                 }
-                () = tokio::time::sleep_until(pause.min(state.deadline)) => {
+                () = tokio::time::sleep_until(state.bookmark_at.min(state.deadline)) => {
                     if tokio::time::Instant::now() >= state.deadline {
                         return None;
                     }
+                    state.bookmark_at = next_bookmark(state.deadline);
                     if state.request.bookmarks {
                         let mark = bookmark(&state.request.resource, state.position, false);
                         return Some((Ok(mark), state));

@@ -142,6 +142,8 @@ async fn generated_charts_belong_to_their_release() {
     // It goes with its owner.
     told(&mut changes);
     objects.put_manifests("app.yaml", "").await;
+    assert_eq!(told(&mut changes), [("HelmRelease/apps/r".to_owned(), ChangeKind::MetadataChanged)]);
+    objects.finalize(&owner).await.unwrap();
     assert_eq!(
         told(&mut changes),
         [(name, ChangeKind::Removed), ("HelmRelease/apps/r".to_owned(), ChangeKind::Removed)]

@@ -380,16 +380,9 @@ pub(in super::super) async fn finish(
         JobOutcome::Retry { after, error } => {
             back_to_pending(conn, job, &object, later(now, *after), Some(error), now).await?;
         }
-        JobOutcome::Superseded => {
-            let successor: Option<String> =
-                sqlx::query("SELECT id FROM jobs WHERE object = ?1 AND state = 'pending'")
-                    .bind(&object)
-                    .fetch_optional(&mut *conn)
-                    .await?
-                    .map(|row| row.try_get(0))
-                    .transpose()?;
-            end(conn, job, JobState::Superseded, None, successor.as_deref(), now).await?;
-        }
+        // With a successor that does the work of both; without one (the lease was in doubt, or the agent stops) this
+        // job itself runs again.
+        JobOutcome::Superseded => back_to_pending(conn, job, &object, now, None, now).await?,
         JobOutcome::Panicked { .. } => {}
     }
     Ok(Finished::Recorded)

@@ -16,7 +16,7 @@ async fn push_during_run_leaves_exactly_one_successor() {
 
     let successor = store.claim_one().await;
     assert_eq!(successor.payload, json!({"push": {"commit": "10"}}), "the newest wins");
-    assert_eq!(successor.causes.len(), 10);
+    assert_eq!(successor.causes.len(), 11, "what asked for the cut-off run asks for its successor");
     store.finish(&successor, JobOutcome::Done).await;
     assert!(store.claim_all().await.is_empty());
     let story = store.queue.story_of_object(&app(), 10).await.unwrap();

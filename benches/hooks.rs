@@ -1,0 +1,195 @@
+//! Webhooks: how many a second, how fast, and whether any is lost when the agent is killed.
+//!
+//! 64 clients with a connection each send signed GitHub pushes of 10 KB, each with an id of its own; the answer comes
+//! after the row and its job are on disk. Then the same while the agent is killed with SIGKILL again and again; every
+//! hook that was answered with 200 must be in the store afterwards, with its job.
+//!
+//!     scripts/bench-hooks [--hooks 20000] [--clients 64] [--kills 10]
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sluice::demo::forge::{Forge, signature};
+use sluice::model::Clock;
+use sluice::queue::{DeliveryFilter, Queue, QueueSettings};
+use sluice::receiver::hook_path;
+use support::{AgentProcess, Figures, argument, load};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const TOKEN: &str = "bench-token";
+const BODY: usize = 10 * 1024;
+
+struct Plan {
+    address: SocketAddr,
+    head: String,
+    body: Vec<u8>,
+    left: AtomicUsize,
+}
+
+impl Plan {
+    fn new(address: SocketAddr, url: &str, hooks: usize) -> Self {
+        let commit = "b".repeat(40);
+        let mut body = sluice::demo::forge::push_body(url, "refs/heads/master", &commit, &commit);
+        // As long as a push with a handful of commits.
+        let padding = "x".repeat(BODY - body.len() - 20);
+        body.truncate(body.len() - 1);
+        body.extend_from_slice(format!(",\"padding\":\"{padding}\"}}").as_bytes());
+        let path = hook_path(TOKEN.as_bytes(), "push", "bench");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nX-GitHub-Event: push\r\nX-Hub-Signature-256: {}\r\nContent-Length: {}\r\n",
+            signature(TOKEN, &body),
+            body.len()
+        );
+        Self { address, head, body, left: AtomicUsize::new(hooks) }
+    }
+
+    /// Sends one hook; the answer's code, or nothing when the connection broke.
+    async fn send(&self, stream: &mut Option<TcpStream>, id: &str) -> Option<u16> {
+        if stream.is_none() {
+            let opened = TcpStream::connect(self.address).await.ok()?;
+            opened.set_nodelay(true).ok();
+            *stream = Some(opened);
+        }
+        let answer = self.exchange(stream.as_mut()?, id).await;
+        if answer.is_none() {
+            *stream = None;
+        }
+        answer
+    }
+
+    async fn exchange(&self, stream: &mut TcpStream, id: &str) -> Option<u16> {
+        let mut request = format!("{}X-GitHub-Delivery: {id}\r\n\r\n", self.head).into_bytes();
+        request.extend_from_slice(&self.body);
+        stream.write_all(&request).await.ok()?;
+        let mut answer = Vec::with_capacity(512);
+        let end = loop {
+            if stream.read_buf(&mut answer).await.ok()? == 0 {
+                return None;
+            }
+            if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+        };
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let length: usize =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())?;
+        while answer.len() < end + length {
+            if stream.read_buf(&mut answer).await.ok()? == 0 {
+                return None;
+            }
+        }
+        head.split(' ').nth(1)?.parse().ok()
+    }
+}
+
+/// One client: sends until nothing is left. Ids that were answered with 200, and how long the answers took.
+async fn client(plan: Arc<Plan>) -> Vec<(String, Duration)> {
+    let mut stream = None;
+    let mut accepted = Vec::new();
+    while plan.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+        let id = uuid::Uuid::new_v4().to_string();
+        let clock = Instant::now();
+        match plan.send(&mut stream, &id).await {
+            Some(200) => accepted.push((id, clock.elapsed())),
+            Some(_) => {}
+            // The agent is down for the moment; a forge would come again later too.
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+    accepted
+}
+
+async fn flood(plan: Plan, clients: usize) -> (Vec<(String, Duration)>, Duration) {
+    let plan = Arc::new(plan);
+    let clock = Instant::now();
+    let tasks: Vec<_> = (0..clients).map(|_| tokio::spawn(client(Arc::clone(&plan)))).collect();
+    let mut accepted = Vec::new();
+    for task in tasks {
+        accepted.extend(task.await.unwrap());
+    }
+    (accepted, clock.elapsed())
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let (hooks, clients, kills) = (argument("hooks", 20_000), argument("clients", 64), argument("kills", 10));
+    let dir = tempfile::TempDir::new().unwrap();
+    let (sender, _answers) = tokio::sync::mpsc::channel(1);
+    let (forge, tasks) = Forge::create(&dir.path().join("git"), 0, sender).await.unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let git = tokio::spawn(tasks.run(stop.clone()));
+    let manifests = dir.path().join("manifests");
+    std::fs::create_dir_all(&manifests).unwrap();
+    let text = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: token, namespace: bench}}\nstringData: {{token: {TOKEN}}}\n---\n\
+         apiVersion: notification.toolkit.fluxcd.io/v1\nkind: Receiver\nmetadata: {{name: push, namespace: bench}}\nspec:\n  type: github\n  events: [push]\n  secretRef: {{name: token}}\n  resources:\n  - {{kind: GitRepository, name: app}}\n---\n\
+         apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: app, namespace: bench}}\nspec:\n  interval: 1h\n  url: {}\n  ref: {{branch: master}}\n",
+        forge.url
+    );
+    std::fs::write(manifests.join("bench.yaml"), text).unwrap();
+    let state = dir.path().join("state");
+    println!("load before: {}", load());
+    let mut agent = AgentProcess::start(&manifests, &state);
+    let address = agent.listen;
+
+    flood(Plan::new(address, &forge.url, hooks / 20), clients).await;
+    for clients in [1, clients] {
+        let (accepted, took) =
+            flood(Plan::new(address, &forge.url, if clients == 1 { hooks / 20 } else { hooks }), clients)
+                .await;
+        let count = accepted.len();
+        let figures = Figures::of(accepted.into_iter().map(|(_, took)| took).collect());
+        println!("{clients} clients: {:.0} hooks/s, answer {figures}", count as f64 / took.as_secs_f64());
+    }
+    println!("memory at most: {:.0} MB, load {}", agent.peak_memory(), load());
+
+    // The agent dies again and again while hooks come in.
+    let done = Arc::new(AtomicBool::new(false));
+    let killer = {
+        let done = Arc::clone(&done);
+        std::thread::spawn(move || {
+            let mut killed = 0;
+            while killed < kills && !done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(150));
+                agent.kill_and_restart();
+                killed += 1;
+            }
+            (agent, killed)
+        })
+    };
+    let (accepted, _) = flood(Plan::new(address, &forge.url, 10_000), clients).await;
+    done.store(true, Ordering::Relaxed);
+    let (agent, killed) = killer.join().unwrap();
+    agent.kill();
+
+    let (queue, writer) = Queue::open(&state, QueueSettings::default(), Clock::system()).await.unwrap();
+    let writing = tokio::spawn(writer.run());
+    let stored = queue.list_deliveries(&DeliveryFilter::default(), 10_000_000).await.unwrap();
+    let stored: HashMap<String, u64> = stored
+        .into_iter()
+        .filter_map(|delivery| {
+            Some((delivery.sender_id?, delivery.jobs.iter().map(|(_, count)| count).sum()))
+        })
+        .collect();
+    let lost = accepted.iter().filter(|(id, _)| !stored.contains_key(id)).count();
+    let idle = accepted.iter().filter(|(id, _)| stored.get(id) == Some(&0)).count();
+    println!(
+        "killed {killed} times during 10000 hooks: {} answered with 200, of these {lost} lost, {idle} without a job",
+        accepted.len()
+    );
+    println!("load after: {}", load());
+    queue.close().await.unwrap();
+    writing.await.unwrap().unwrap();
+    stop.cancel();
+    git.await.unwrap().unwrap();
+    assert_eq!((lost, idle), (0, 0));
+}
