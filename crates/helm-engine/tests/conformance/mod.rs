@@ -339,7 +339,14 @@ pub(crate) fn matches_answer(answer: &Value, found: &Result<Vec<u8>, String>) ->
             (None, Some(out)) => STANDARD.decode(out).is_ok_and(|out| out == *found),
             (None, None) => false,
         },
-        Err(found) => answer["error"].as_str() == Some(found),
+        Err(found) => match (answer["error"].as_str(), answer["error_b64"].as_str()) {
+            (Some(error), _) => error == found,
+            // Errors are text here: what is no UTF-8 is shown as U+FFFD.
+            (None, Some(error)) => {
+                STANDARD.decode(error).is_ok_and(|error| String::from_utf8_lossy(&error) == *found)
+            }
+            (None, None) => false,
+        },
     }
 }
 
