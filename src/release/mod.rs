@@ -1,7 +1,7 @@
 //! Helm releases on member clusters: which action a release needs, and performing it.
 //!
 //! [`state`] and [`next`] decide over plain data and hold no client; [`actions`] performs Helm's verbs through
-//! `cluster`; [`storage`] keeps Helm's own records. [`run`] is the loop of the two, as in fluxcd/helm-controller
+//! `cluster`; [`storage`] keeps Helm's own records. [`mod@run`] is the loop of the two, as in fluxcd/helm-controller
 //! `internal/reconcile/atomic_release.go`. No Flux object is read or written here: outcome and status come back as
 //! values.
 

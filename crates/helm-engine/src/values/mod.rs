@@ -2,7 +2,7 @@
 //!
 //! A values file's numbers are all `float64`; `--set` makes `int64`. Templates can tell the two
 //! apart, so [`Value`] keeps them apart too; `serde_json::Value` cannot. This module merges values
-//! that a user gives; how they meet a chart's defaults is [`coalesce`].
+//! that a user gives; how they meet a chart's defaults is `coalesce`.
 
 pub(crate) mod coalesce;
 mod json;
