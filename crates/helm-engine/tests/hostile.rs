@@ -1,6 +1,8 @@
 //! Charts, templates and values that mean harm: each ends at a limit or with Helm's text, in bounded
 //! time, on the stack of a common worker thread. Then mutated inputs: nothing may panic.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::mpsc;
