@@ -327,7 +327,15 @@ impl Objects {
     /// Takes in a reading, keeps what must be kept, tells subscribers. Returns whether to look again soon.
     async fn take(&self, reading: Reading, grace: Duration) -> bool {
         let merged = self.write().merge(reading, self.0.clock.now(), Instant::now(), grace);
-        self.keep(merged.persist).await;
+        for one in merged.persist {
+            let _in_order = self.lock(one.key()).await;
+            // What was written since the merge is newer than what the merge saw; what has gone since stays gone.
+            let one = match one {
+                Persist::Status(record) => self.read().record(&record.object).map(Persist::Status),
+                other => Some(other),
+            };
+            self.keep(one.into_iter().collect()).await;
+        }
         self.tell(merged.changes);
         merged.look_again
     }

@@ -91,6 +91,16 @@ pub(super) enum Persist {
     Delete(ObjectKey),
 }
 
+impl Persist {
+    pub(super) fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Status(record) => &record.object,
+            Self::Generated(record) => &record.object,
+            Self::RemoveGenerated(key) | Self::Delete(key) => key,
+        }
+    }
+}
+
 impl Reading {
     /// Whether what the file held may still be there, unread.
     fn is_unclear(&self, file: &str) -> bool {
@@ -319,6 +329,17 @@ impl State {
             .collect()
     }
 
+    /// What is to be kept of an object as it stands.
+    pub(super) fn record(&self, key: &ObjectKey) -> Option<StatusRecord> {
+        let entry = self.entries.get(key)?;
+        Some(StatusRecord {
+            object: key.clone(),
+            status: entry.object.status_json(),
+            generation: entry.object.metadata().generation,
+            spec_hash: entry.spec_hash.clone(),
+        })
+    }
+
     /// Puts an object in, works out its generation, and returns what to keep of it if that rose.
     pub(super) fn put(
         &mut self,
@@ -348,14 +369,8 @@ impl State {
             debug_assert!(blank.is_ok(), "every status has defaults");
         }
         self.stamp(key, &mut object, new_generation);
-        let record = (changed && generation > 0).then(|| StatusRecord {
-            object: key.clone(),
-            status: object.status_json(),
-            generation: new_generation,
-            spec_hash: spec_hash.clone(),
-        });
         self.entries.insert(key.clone(), Entry { base, object: Arc::new(object), spec_hash, origin });
-        record
+        if changed && generation > 0 { self.record(key) } else { None }
     }
 
     /// Sets what only we set: name, uid, generation, resource version.
