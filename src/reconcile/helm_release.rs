@@ -532,6 +532,23 @@ fn summary(release: &HelmRelease, status: &HelmReleaseStatus) -> Option<Conditio
     Some(Condition::new(t::READY, status, winner.reason.clone(), winner.message.clone()))
 }
 
+/// Says that the release is still on its cluster, and tries again.
+async fn uninstall_failed(
+    run: &mut Run<'_>,
+    object: &FluxObject,
+    release: &HelmRelease,
+    key: &ObjectKey,
+    message: String,
+) -> Done {
+    let mut status = release.status.clone();
+    let ready = Condition::new(t::READY, ConditionStatus::False, reason::UNINSTALL_FAILED, message.clone());
+    let now = run.time();
+    conditions::set(&mut status.conditions, ready, release.metadata.generation, now);
+    run.event(object, Severity::Error, reason::UNINSTALL_FAILED, message.clone(), &[]);
+    run.write_status(key, &release.metadata.uid, &status).await;
+    Done::Retry { error: message, interval: release.spec.interval.get(), after: None }
+}
+
 /// The object's manifest is gone: take the release off its cluster, then let the object go.
 async fn delete(run: &mut Run<'_>, object: &FluxObject, release: &HelmRelease, key: &ObjectKey) -> Done {
     let interval = release.spec.interval.get();
@@ -540,18 +557,7 @@ async fn delete(run: &mut Run<'_>, object: &FluxObject, release: &HelmRelease, k
             // A kubeconfig that is there but cannot be used may be mended; what is on the cluster waits for that.
             Err(problem) if !problem.missing => {
                 let message = format!("uninstall is not possible: {}", problem.message);
-                let mut status = release.status.clone();
-                let ready = Condition::new(
-                    t::READY,
-                    ConditionStatus::False,
-                    reason::UNINSTALL_FAILED,
-                    message.clone(),
-                );
-                let now = run.time();
-                conditions::set(&mut status.conditions, ready, release.metadata.generation, now);
-                run.event(object, Severity::Error, reason::UNINSTALL_FAILED, message.clone(), &[]);
-                run.write_status(key, &release.metadata.uid, &status).await;
-                return Done::Retry { error: message, interval, after: None };
+                return uninstall_failed(run, object, release, key, message).await;
             }
             // Without a way to the cluster there is nothing left to do; the same as in Flux.
             Err(problem) => {
@@ -574,18 +580,7 @@ async fn delete(run: &mut Run<'_>, object: &FluxObject, release: &HelmRelease, k
                     }
                     Err(message) => {
                         run.step("uninstall", watch.started, took, StepOutcome::Failed, message.clone());
-                        let mut status = release.status.clone();
-                        let ready = Condition::new(
-                            t::READY,
-                            ConditionStatus::False,
-                            reason::UNINSTALL_FAILED,
-                            message.clone(),
-                        );
-                        let now = run.time();
-                        conditions::set(&mut status.conditions, ready, release.metadata.generation, now);
-                        run.event(object, Severity::Error, reason::UNINSTALL_FAILED, message.clone(), &[]);
-                        run.write_status(key, &release.metadata.uid, &status).await;
-                        return Done::Retry { error: message, interval, after: None };
+                        return uninstall_failed(run, object, release, key, message).await;
                     }
                 }
             }
