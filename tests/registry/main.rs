@@ -6,5 +6,6 @@ mod connection;
 mod digests;
 mod hostile;
 mod listing;
+mod stories;
 mod tokens;
 mod world;
