@@ -9,6 +9,7 @@ mod context;
 mod dependents;
 mod diff;
 mod git_repository;
+mod git_verify;
 mod helm_chart;
 mod helm_release;
 mod kubeconfig;

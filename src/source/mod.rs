@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 pub use artifact::{Artifact, ArtifactError, ArtifactRequest, Include};
 pub use git::{
-    ClientCertificate, FileLimits, GitCheckout, GitCredentials, GitError, GitErrorKind, GitReference,
-    GitRequest, Proxy, PushHint, RepositoryHandle, SshCredentials, TlsMaterial,
+    ClientCertificate, CommitSigner, FileLimits, GitCheckout, GitCredentials, GitError, GitErrorKind,
+    GitIdentity, GitPush, GitReference, GitRequest, NewCommit, Proxy, PushError, PushHint, RefUpdate,
+    RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial, TrustedKeys, VerifyError,
+    VerifyMode,
 };
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};
@@ -51,6 +53,17 @@ impl Sources {
     /// Brings a commit here, with as little network as possible, and opens it for reading.
     pub async fn fetch(&self, request: &GitRequest) -> Result<GitCheckout, GitError> {
         self.inner.git.fetch(request).await
+    }
+
+    /// Makes a commit on top of a checkout, in the kept repository and nowhere else, and opens it for reading.
+    pub async fn commit(&self, checkout: &GitCheckout, commit: NewCommit) -> Result<GitCheckout, GitError> {
+        self.inner.git.commit(checkout, commit).await
+    }
+
+    /// Pushes a commit: every reference moves from where it was expected to stand, or the push fails. Once it is
+    /// through, a fetch of the branch with the commit as its hint asks nobody.
+    pub async fn push(&self, request: &GitRequest, push: &GitPush) -> Result<(), PushError> {
+        self.inner.git.push(request, push).await
     }
 
     /// Housekeeping for a slow timer (once a day or so): merges small packs, and removes kept repositories that no
