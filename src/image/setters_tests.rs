@@ -417,18 +417,3 @@ fn only_scalars_differ(name: &str, before: &str, after: &str) -> usize {
     assert_eq!(rebuilt, after, "{name}: more than scalars changed");
     changed
 }
-
-#[test]
-fn zz_fuzz() {
-    let mut failed = Vec::new();
-    let mut count = 0;
-    for line in std::fs::read_to_string("/tmp/iac/t/fuzz.jsonl").unwrap().lines() {
-        let vector: Vector = serde_json::from_str(line).unwrap();
-        count += 1;
-        if let Err(error) = check(&vector) {
-            failed.push(format!("{}: {error}", vector.name));
-        }
-    }
-    std::fs::write("/tmp/iac/t/fuzz.out", failed.join("\n\n")).unwrap();
-    println!("{} of {count} differ", failed.len());
-}

@@ -108,8 +108,23 @@ pub(super) struct Inner {
     pub(super) charts: ChartCache,
     /// The commit each git source stands at, open for reading.
     pub(super) checkouts: Mutex<HashMap<ObjectKey, GitCheckout>>,
+    /// Who writes to which branch.
+    pub(super) writers: Writers,
     /// When which event last went out, for the rate limit.
     pub(super) told: Mutex<HashMap<[u8; 32], Timestamp>>,
+}
+
+/// One turn at a time for each branch that is written to: automations of one agent need not race with each other.
+#[derive(Default)]
+pub(super) struct Writers(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Writers {
+    /// The turn for a branch.
+    pub(super) fn of(&self, branch: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut writers = self.0.lock().expect("held for one look-up");
+        writers.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(writers.entry(branch.to_owned()).or_default())
+    }
 }
 
 impl Reconciler {
@@ -141,6 +156,7 @@ impl Reconciler {
                 settings,
                 charts: ChartCache::new(),
                 checkouts: Mutex::new(HashMap::new()),
+                writers: Writers::default(),
                 told: Mutex::new(HashMap::new()),
             }),
         }

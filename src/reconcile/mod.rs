@@ -12,6 +12,7 @@ mod git_repository;
 mod git_verify;
 mod helm_chart;
 mod helm_release;
+mod image_update_automation;
 mod kubeconfig;
 mod outbox;
 mod receiver;

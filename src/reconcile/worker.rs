@@ -12,7 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Done, Inner, Reconciler, Run};
-use super::{dependents, git_repository, helm_chart, helm_release, receiver, unsupported};
+use super::{
+    dependents, git_repository, helm_chart, helm_release, image_update_automation, receiver, unsupported,
+};
 use crate::model::{Event, Kind, ObjectKey, Severity};
 use crate::queue::{JobOutcome, JobResult, LeasedJob, StepOutcome, StoreError};
 use crate::render::pool::panic_text;
@@ -225,6 +227,10 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
             Some(_) => gone(run).await,
             None => receiver::reconcile(run, object, receiver).await,
         },
+        FluxObject::ImageUpdateAutomation(automation) => match automation.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => image_update_automation::reconcile(run, object, automation).await,
+        },
         // Static: nothing happens to them on their own.
         FluxObject::Provider(_) | FluxObject::Alert(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
@@ -236,8 +242,7 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
         | FluxObject::ExternalArtifact(_)
         | FluxObject::Kustomization(_)
         | FluxObject::ImageRepository(_)
-        | FluxObject::ImagePolicy(_)
-        | FluxObject::ImageUpdateAutomation(_) => match object.metadata().deletion_timestamp {
+        | FluxObject::ImagePolicy(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
             None => unsupported::reconcile(run, object).await,
         },

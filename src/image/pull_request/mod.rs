@@ -220,3 +220,6 @@ fn decide<'f>(found: &'f [Found], wanted: &Wanted) -> Action<'f> {
         None => Action::Create,
     }
 }
+
+#[cfg(test)]
+mod tests;
