@@ -1,12 +1,14 @@
-//! Images: which is the latest, and how it gets into a repository's files.
+//! Images: when to look into a registry, which tag is the latest, and how it gets into a repository's files.
 //!
-//! Automation's part is pure: markers and setters edit files that are handed in, a template makes the commit's message.
-//! Does not read or write a repository, a status or a Secret.
+//! Pure functions over plain data, but for `pull_request`, which talks to a forge. No registry is asked here, and no object,
+//! Secret or repository is read or written; `reconcile` does that.
 
 mod changes;
 mod markers;
 mod pinned;
+pub mod policy;
 pub mod pull_request;
+pub mod scan;
 mod setters;
 mod template;
 

@@ -7,6 +7,7 @@ mod artifact;
 mod git;
 mod ignore;
 mod limits;
+mod registry;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +21,11 @@ pub use git::{
 };
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};
+pub use registry::{
+    DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest, is_tag,
+};
 
-use crate::model::Clock;
+use crate::model::{Clock, Digest};
 
 /// The room: clients, kept repositories and stored artifacts. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +37,7 @@ struct Inner {
     addresses: AddressPolicy,
     git: git::Git,
     artifacts: artifact::Artifacts,
+    registries: registry::Registries,
 }
 
 impl std::fmt::Debug for Sources {
@@ -48,8 +53,9 @@ impl Sources {
         let addresses = limits.addresses;
         let limits = Arc::new(limits);
         let git = git::Git::new(state, Arc::clone(&limits), Arc::clone(&permits))?;
+        let registries = registry::Registries::new(limits.addresses, clock.clone());
         let artifacts = artifact::Artifacts::new(&state.join("artifacts"), limits, permits, clock)?;
-        Ok(Self { inner: Arc::new(Inner { addresses, git, artifacts }) })
+        Ok(Self { inner: Arc::new(Inner { addresses, git, artifacts, registries }) })
     }
 
     /// Which addresses a source may be at.
@@ -90,6 +96,20 @@ impl Sources {
         prefix: &str,
     ) -> Result<Vec<(String, String)>, GitError> {
         self.inner.git.list(request, prefix).await
+    }
+
+    /// All tags of an image, in no order; what is no tag is left out.
+    pub async fn image_tags(&self, request: &RegistryRequest) -> Result<Vec<String>, RegistryError> {
+        self.inner.registries.tags(request).await
+    }
+
+    /// The digest of the manifest that a tag or digest of an image points to; `None` if there is none.
+    pub async fn image_digest(
+        &self,
+        request: &RegistryRequest,
+        reference: &str,
+    ) -> Result<Option<Digest>, RegistryError> {
+        self.inner.registries.digest(request, reference).await
     }
 
     /// Archives a checkout as Flux does and stores it; an archive of the same content is stored once.

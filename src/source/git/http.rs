@@ -134,7 +134,7 @@ impl HttpClients {
 }
 
 /// Resolves a name once and hands on only the addresses the policy allows: they are the ones connected to.
-struct Resolver(AddressPolicy);
+pub(crate) struct Resolver(pub(crate) AddressPolicy);
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
@@ -358,7 +358,8 @@ fn redirect(target: &Url) -> GitErrorKind {
     GitErrorKind::Redirect(shown(text.trim_end_matches("/info/refs"), 200))
 }
 
-fn literal(url: &Url) -> Option<IpAddr> {
+/// The address a URL names without a name: it never reaches the resolver.
+pub(crate) fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         url::Host::Ipv4(address) => Some(IpAddr::V4(address)),
         url::Host::Ipv6(address) => Some(IpAddr::V6(address)),
