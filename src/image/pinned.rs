@@ -2,8 +2,7 @@
 //!
 //! Does not ask a registry anything.
 
-/// Where an image is when its name does not say.
-const DEFAULT_REGISTRY: &str = "index.docker.io";
+use crate::source::{ImageName, is_tag};
 
 /// A policy and the image it stands at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,125 +48,101 @@ impl Pinned {
 
     /// The reference taken apart, or why it is none.
     pub(super) fn parts(&self) -> Result<Reference, String> {
-        let text = self.reference();
-        parse(&text).ok_or_else(|| {
-            format!("encountered invalid image ref {text:?}: could not parse reference: {text}")
+        let original = self.reference();
+        let no_reference =
+            || format!("encountered invalid image ref {original:?}: could not parse reference: {original}");
+        let name = ImageName::parse(&self.image).map_err(|_| no_reference())?;
+        if !is_tag(&self.tag) || !(self.digest.is_empty() || is_digest(&self.digest)) {
+            return Err(no_reference());
+        }
+        let (separator, identifier) = match self.digest.as_str() {
+            "" => (':', &self.tag),
+            _ => ('@', &self.digest),
+        };
+        Ok(Reference {
+            name: format!("{name}{separator}{identifier}"),
+            registry: name.registry().to_owned(),
+            repository: name.repository().to_owned(),
+            identifier: identifier.clone(),
+            original,
         })
     }
 }
 
-fn parse(text: &str) -> Option<Reference> {
-    let (base, tag, digest) = match text.split_once('@') {
-        None => {
-            let (base, tag) = without_tag(text);
-            (base, tag.unwrap_or("latest"), None)
-        }
-        Some((base, digest)) => {
-            let hex = digest.strip_prefix("sha256:")?;
-            if hex.len() != 64 || !hex.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
-                return None;
-            }
-            let (base, tag) = without_tag(base);
-            (base, tag.unwrap_or("latest"), Some(digest))
-        }
-    };
-    let tag_ok = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.');
-    if tag.is_empty() || tag.len() > 128 || !tag.bytes().all(tag_ok) {
-        return None;
-    }
-    let (registry, repository) = match base.split_once('/') {
-        Some((registry, rest)) if registry.contains(['.', ':']) => (registry, rest),
-        _ => (DEFAULT_REGISTRY, base),
-    };
-    let repository_ok = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'/');
-    let authority_ok =
-        |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b':' | b'-' | b'_' | b'[' | b']' | b'~');
-    if !(2..=255).contains(&repository.len())
-        || !repository.bytes().all(repository_ok)
-        || !registry.bytes().all(authority_ok)
-    {
-        return None;
-    }
-    let registry = if registry == "docker.io" { DEFAULT_REGISTRY } else { registry };
-    let repository = match registry == DEFAULT_REGISTRY && !repository.contains('/') {
-        true => format!("library/{repository}"),
-        false => repository.to_owned(),
-    };
-    let name = match digest {
-        Some(digest) => format!("{registry}/{repository}@{digest}"),
-        None => format!("{registry}/{repository}:{tag}"),
-    };
-    Some(Reference {
-        original: text.to_owned(),
-        name,
-        registry: registry.to_owned(),
-        repository,
-        identifier: digest.unwrap_or(tag).to_owned(),
-    })
-}
-
-/// A colon before a slash belongs to a port.
-fn without_tag(text: &str) -> (&str, Option<&str>) {
-    match text.rsplit_once(':') {
-        Some((base, tag)) if !tag.contains('/') => (base, Some(tag)),
-        _ => (text, None),
-    }
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pinned(image: &str, tag: &str, digest: &str) -> Pinned {
+        Pinned {
+            namespace: "ns".into(),
+            policy: "p".into(),
+            image: image.into(),
+            tag: tag.into(),
+            digest: digest.into(),
+        }
+    }
+
     #[test]
     fn references_are_taken_apart_as_go_containerregistry_does() {
         let digest = format!("sha256:{}", "a".repeat(64));
-        for (text, name, registry, repository, identifier) in [
+        for (image, tag, digest, name, registry, repository) in [
             (
-                "nuclearwu/hello:1.0.0",
+                "nuclearwu/hello",
+                "1.0.0",
+                "",
                 "index.docker.io/nuclearwu/hello:1.0.0",
                 "index.docker.io",
                 "nuclearwu/hello",
-                "1.0.0",
             ),
-            ("alpine:3", "index.docker.io/library/alpine:3", "index.docker.io", "library/alpine", "3"),
+            ("alpine", "3", "", "index.docker.io/library/alpine:3", "index.docker.io", "library/alpine"),
             (
-                "docker.io/alpine:3",
+                "docker.io/alpine",
+                "3",
+                "",
                 "index.docker.io/library/alpine:3",
                 "index.docker.io",
                 "library/alpine",
-                "3",
             ),
-            ("localhost:5000/app:1", "localhost:5000/app:1", "localhost:5000", "app", "1"),
-            ("localhost/app:1", "index.docker.io/localhost/app:1", "index.docker.io", "localhost/app", "1"),
-            ("reg.io/app", "reg.io/app:latest", "reg.io", "app", "latest"),
-            ("[::1]:5000/app:1", "[::1]:5000/app:1", "[::1]:5000", "app", "1"),
+            ("localhost:5000/app", "1", "", "localhost:5000/app:1", "localhost:5000", "app"),
+            ("localhost/app", "1", "", "index.docker.io/localhost/app:1", "index.docker.io", "localhost/app"),
+            (
+                "alpine",
+                "3",
+                &*digest,
+                &*format!("index.docker.io/library/alpine@{digest}"),
+                "index.docker.io",
+                "library/alpine",
+            ),
         ] {
-            let parts = parse(text).unwrap();
-            let found = (&*parts.name, &*parts.registry, &*parts.repository, &*parts.identifier);
-            assert_eq!((&*parts.original, found), (text, (name, registry, repository, identifier)));
+            let pinned = pinned(image, tag, digest);
+            let parts = pinned.parts().unwrap();
+            assert_eq!((&*parts.name, &*parts.registry, &*parts.repository), (name, registry, repository));
+            assert_eq!(parts.identifier, if digest.is_empty() { tag } else { digest });
+            assert_eq!(parts.original, pinned.reference());
         }
-        let parts = parse(&format!("alpine:3@{digest}")).unwrap();
-        assert_eq!(
-            (parts.name, parts.identifier),
-            (format!("index.docker.io/library/alpine@{digest}"), digest)
-        );
     }
 
     #[test]
     fn h87_what_is_no_reference_is_none() {
-        let long = format!("reg.io/app:{}", "a".repeat(129));
-        for text in [
-            "reg.io/a:1",
-            "ghcr.io/Foo/bar:1",
-            "reg.io/app:bad tag",
-            "reg.io/app:1.0.0\nevil: true",
-            "reg.io/app:1.0.0+b",
-            "reg.io/app:",
-            "reg.io/app@sha256:abc",
-            "re g.io/app:1",
-            &long,
+        let long = "a".repeat(129);
+        for (image, tag, digest) in [
+            ("reg.io/a", "1", ""),
+            ("ghcr.io/Foo/bar", "1", ""),
+            ("reg.io/app", "bad tag", ""),
+            ("reg.io/app", "1.0.0\nevil: true", ""),
+            ("reg.io/app", "1.0.0+b", ""),
+            ("reg.io/app", "", ""),
+            ("reg.io/app", "1", "sha256:abc"),
+            ("re g.io/app", "1", ""),
+            ("reg.io/app", &long, ""),
         ] {
-            assert_eq!(parse(text), None, "{text}");
+            assert!(pinned(image, tag, digest).parts().is_err(), "{image} {tag}");
         }
     }
 }

@@ -13,7 +13,7 @@ use super::super::context::{Inner, Run, at};
 use super::Failure;
 use super::plan::{Plan, Problem};
 use crate::image::{self, Changes, MessageData, Pinned};
-use crate::model::{CauseKind, Timestamp};
+use crate::model::Timestamp;
 use crate::queue::StepOutcome;
 use crate::source::{
     CommitSigner, FileLimits, GitCheckout, GitError, GitErrorKind, GitIdentity, GitPush, GitReference,
@@ -183,16 +183,11 @@ pub(super) async fn bring_up_to_date(
     }
 }
 
-/// The commit to build on without asking: where the GitRepository stands, if it is the branch that is pushed to, if a
-/// policy changed, and if nobody asked to look at the repository itself.
+/// The commit to build on without asking: where the GitRepository stands, if it follows the branch that is pushed to, and if
+/// a policy changed. Should it be old, the push finds out; should nothing differ there, the newest is fetched after all.
 fn known_commit(run: &Run<'_>, work: &Work<'_>) -> Option<String> {
     let plan = work.plan;
-    let looks = run
-        .job
-        .causes
-        .iter()
-        .any(|cause| matches!(cause.kind, CauseKind::Interval | CauseKind::Request | CauseKind::Start));
-    if looks || !work.policies_changed || run.job.attempts > 0 || plan.switches_branch() {
+    if !work.policies_changed || run.job.attempts > 0 || plan.switches_branch() {
         return None;
     }
     let followed = super::followed(work.git)?;
