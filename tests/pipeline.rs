@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(unreachable_pub)]
+#[path = "automation/mod.rs"]
+mod automation;
 mod support;
 
 use serde_json::Value;
