@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(unreachable_pub)]
+#[path = "automation/mod.rs"]
+mod automation;
 mod support;
 
 use serde_json::Value;
@@ -110,7 +113,7 @@ fn ready_status(status: &Value) -> Option<&str> {
     status["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")?["status"].as_str()
 }
 
-/// `sluice demo --tour`, with the real git as the client: steps 4, 5, 11 and 12 of the scenario.
+/// `sluice demo --tour`, with the real git as the client: steps 4 to 8, 11 and 12 of the scenario.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demonstrations_tour_plays_to_its_end() {
     rustls::crypto::ring::default_provider().install_default().ok();
