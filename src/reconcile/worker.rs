@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Done, Inner, Reconciler, Run};
 use super::{
-    dependents, git_repository, helm_chart, helm_release, image_policy, image_repository, receiver,
-    unsupported,
+    dependents, git_repository, helm_chart, helm_release, image_policy, image_repository,
+    image_update_automation, receiver, unsupported,
 };
 use crate::model::{Event, Kind, ObjectKey, Severity};
 use crate::queue::{JobOutcome, JobResult, LeasedJob, StepOutcome, StoreError};
@@ -236,6 +236,10 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
             Some(_) => gone(run).await,
             None => image_policy::reconcile(run, object, policy).await,
         },
+        FluxObject::ImageUpdateAutomation(automation) => match automation.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => image_update_automation::reconcile(run, object, automation).await,
+        },
         // Static: nothing happens to them on their own.
         FluxObject::Provider(_) | FluxObject::Alert(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
@@ -245,8 +249,7 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
         | FluxObject::HelmRepository(_)
         | FluxObject::Bucket(_)
         | FluxObject::ExternalArtifact(_)
-        | FluxObject::Kustomization(_)
-        | FluxObject::ImageUpdateAutomation(_) => match object.metadata().deletion_timestamp {
+        | FluxObject::Kustomization(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
             None => unsupported::reconcile(run, object).await,
         },

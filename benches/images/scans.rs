@@ -1,14 +1,8 @@
-//! Images: what a scan costs beside the registry's own list, and how fast a hook becomes a choice.
+//! What a scan costs beside the registry's own list, and how fast a hook becomes a choice.
 //!
 //! The agent and a registry on loopback in one process. A scan runs from the request by annotation to the status on
 //! disk; beside it stands a bare client that reads the same pages and throws them away. A hook runs from its job in the
 //! queue to the policy's status on disk.
-//!
-//!     scripts/bench-images [--tags 10000] [--runs 20]
-
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,7 +17,7 @@ use sluice::app::{Agent, AgentOptions};
 use sluice::model::{Cause, Clock, DeliveryId, Kind, ObjectKey};
 use sluice::objects::Objects;
 use sluice::queue::{NewJob, Priority, Queue};
-use support::{Figures, argument, load};
+use crate::support::Figures;
 use tokio_util::sync::CancellationToken;
 
 /// Tags in one page, as the client asks for.
@@ -172,7 +166,7 @@ impl Bench {
 }
 
 /// A scan beside the registry's own list, then hooks for tags that are new.
-async fn scans_and_hooks(count: usize, runs: usize) {
+pub(crate) async fn scans_and_hooks(count: usize, runs: usize) {
     let dir = tempfile::tempdir().unwrap();
     let bench = Bench::start(dir.path(), count).await;
     bench.until(&policy(), |status| !status["latestRef"].is_null()).await;
@@ -188,13 +182,4 @@ async fn scans_and_hooks(count: usize, runs: usize) {
     println!("  a scan, to its status:   {}", Figures::of(scans));
     println!("  a hook, to the choice:   {}", Figures::of(hooks));
     bench.stop().await;
-}
-
-fn main() {
-    rustls::crypto::ring::default_provider().install_default().unwrap();
-    let (tags, runs) = (argument("tags", 10_000), argument("runs", 20));
-    println!("load before: {}", load());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(scans_and_hooks(tags, runs));
-    println!("load after: {}", load());
 }
