@@ -267,13 +267,14 @@ impl Queue {
         self.ask(Write::Steps, steps).await
     }
 
-    /// The story of the delivery whose id, or whose sender's id, begins with `id`. More than one is an error.
+    /// The story of the delivery whose id, or whose sender's id, begins with `id`. More than one is an error. Deliveries
+    /// that named a commit which this one made us make are in it, too.
     pub async fn story_of_delivery(&self, id: &str) -> Result<Story, StoreError> {
         let attempt = "read the story";
         let mut conn = self.reader(attempt).await?;
-        let story =
+        let (count, story) =
             sqlite::story_of_delivery(&mut conn, id).await.map_err(|e| sqlite::classify(attempt, &e))?;
-        match story.deliveries.len() {
+        match count {
             0 | 1 => Ok(story),
             count => Err(StoreError::Ambiguous { id: id.to_owned(), count }),
         }

@@ -217,6 +217,19 @@ async fn the_story_of_a_commit_of_our_own_begins_with_what_made_us_make_it() {
     };
     assert_eq!(deliveries("bbb2").await, [hook.clone()]);
     assert!(deliveries("aaa1").await.is_empty(), "the commit before was not made by it");
+
+    // The forge's hook for the commit: what it sets off belongs to the chain that made the commit.
+    let forge = NewDelivery {
+        facts: json!({"kind": "push", "ref": "refs/heads/main", "commit": "bbb2"}),
+        ..store.delivery("forge")
+    };
+    let (later, job) = (forge.id.clone(), store.push(app(), &forge.id, "1"));
+    store.queue.record_delivery(forge, vec![job]).await.unwrap();
+    assert_eq!(deliveries("bbb2").await, [hook.clone(), later.clone()]);
+    let chain = store.queue.story_of_delivery(hook.as_str()).await.unwrap();
+    assert_eq!((chain.deliveries.len(), chain.jobs.len()), (2, 2));
+    let alone = store.queue.story_of_delivery(later.as_str()).await.unwrap();
+    assert_eq!((alone.deliveries.len(), alone.jobs.len()), (1, 1));
 }
 
 #[tokio::test]
