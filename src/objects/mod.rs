@@ -128,6 +128,14 @@ impl Objects {
         self.read().config_maps.get(&name).map(|(_, map)| map.clone()).transpose()
     }
 
+    /// The labels of a Namespace: those of its manifest, if it has one, and the one that every cluster gives.
+    pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
+        let state = self.read();
+        let mut labels = state.namespaces.get(name).map(|(_, labels)| labels.clone()).unwrap_or_default();
+        labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+        labels
+    }
+
     /// Everything that is wrong with the manifests, by file and line.
     pub fn problems(&self) -> Vec<ManifestProblem> {
         let mut problems = self.read().problems.clone();

@@ -472,7 +472,7 @@ async fn policies_without_an_answer_say_so_as_flux_does() {
         [
             repository(
                 host,
-                "  accessFrom: {namespaceSelectors: [{matchLabels: {kubernetes.io/metadata.name: apps}}]}\n",
+                "  accessFrom: {namespaceSelectors: [{matchLabels: {kubernetes.io/metadata.name: apps}}, {matchLabels: {team: web}}]}\n",
             ),
             policy("range", "flux-system", "policy: {semver: {range: a}}"),
             policy("filter", "flux-system", "policy: {alphabetical: {}}, filterTags: {pattern: '['}"),
@@ -481,6 +481,7 @@ async fn policies_without_an_answer_say_so_as_flux_does() {
             policy("lost", "flux-system", SEMVER).replace("{name: app, namespace", "{name: gone, namespace"),
             policy("denied", "elsewhere", SEMVER),
             policy("granted", "apps", SEMVER),
+            policy("labelled", "web", SEMVER),
         ]
         .concat()
     })
@@ -512,6 +513,12 @@ async fn policies_without_an_answer_say_so_as_flux_does() {
         assert_eq!(condition(&status, "Reconciling").is_some(), !stalled, "{status}");
     }
     stage.ready(&ObjectKey::new(Kind::ImagePolicy, "apps", "granted")).await;
+    // A namespace gets the label that is asked for.
+    let labelled = ObjectKey::new(Kind::ImagePolicy, "web", "labelled");
+    stage.until(&labelled, |status| told(status, "Ready").starts_with("False AccessDenied")).await;
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {team: web}}\n";
+    std::fs::write(stage.dir.path().join("manifests/namespace.yaml"), namespace).unwrap();
+    stage.ready(&labelled).await;
     stage.stop().await;
 }
 

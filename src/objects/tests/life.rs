@@ -341,3 +341,16 @@ async fn what_is_not_stored_is_not_shown() {
     assert_eq!(interval(&objects, "a"), "3m0s");
     let _: Value = object.to_json();
 }
+
+#[tokio::test]
+async fn labels_of_namespaces_are_those_of_their_manifests_and_the_one_all_have() {
+    let text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {team: web}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {env: prod}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: 'not a name'}\n";
+    let objects = holding(text).await;
+    let pairs = |name: &str| {
+        let labels = objects.namespace_labels(name);
+        labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(pairs("web"), "env=prod kubernetes.io/metadata.name=web team=web");
+    assert_eq!(pairs("other"), "kubernetes.io/metadata.name=other");
+    assert!(problems(&objects).is_empty());
+}
