@@ -8,7 +8,8 @@ use tokio::process::Command;
 use crate::client::patiently;
 use crate::planes::Member;
 
-async fn output(command: &mut Command) -> String {
+/// What a program prints; it must succeed.
+pub(crate) async fn output(command: &mut Command) -> String {
     let shown = format!("{:?}", command.as_std());
     let output = patiently(&shown, command.kill_on_drop(true).output()).await.unwrap();
     assert!(output.status.success(), "{shown}: {}", String::from_utf8_lossy(&output.stderr));
@@ -47,6 +48,16 @@ impl Clone {
     /// The commit that is checked out.
     pub(crate) async fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"]).await.trim().to_owned()
+    }
+
+    /// Takes what others pushed to `master`.
+    pub(crate) async fn pull(&self) {
+        self.git(&["pull", "--quiet", "--ff-only", "origin", "master"]).await;
+    }
+
+    /// What `git show` says of the commit that is checked out, without the space around it.
+    pub(crate) async fn show(&self, arguments: &[&str]) -> String {
+        self.git(&[&["show"], arguments, &["HEAD"]].concat()).await.trim().to_owned()
     }
 
     /// Edits a file: `from`, which must be there, becomes `to`.

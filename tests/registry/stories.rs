@@ -362,6 +362,25 @@ async fn a_restart_lists_nothing_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_pushed_while_a_repository_was_suspended_is_found_when_it_is_resumed() {
+    let registry = filled(&["1.0.0"]).await;
+    let stage =
+        Stage::start(registry, |host| [repository(host, ""), policy("app", "flux-system", SEMVER)].concat())
+            .await;
+    stage.ready(&chosen("app")).await;
+    stage.objects.set_suspend(&app(), true).await.unwrap();
+    stage.quiet().await;
+    stage.registry.asked();
+    stage.registry.shelf().push("1.0.1", "new");
+    stage.pushed("1.0.1", None).await;
+    stage.quiet().await;
+    assert!(stage.registry.asked().is_empty());
+    stage.objects.set_suspend(&app(), false).await.unwrap();
+    stage.until(&chosen("app"), |status| tag(status) == "1.0.1").await;
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn f17_a_registry_in_trouble_is_told_in_fluxs_words_and_tried_again() {
     let registry = filled(&["1.0.0"]).await;
     let body = r#"{"errors": [{"code": "DENIED", "message": "no"}]}"#;
@@ -395,7 +414,7 @@ async fn credentials_come_from_the_secret_and_what_is_wrong_with_it_is_said() {
     let status = stage.until(&app(), |status| told(status, "Ready").starts_with("False")).await;
     assert_eq!(
         told(&status, "Ready"),
-        "False AuthenticationFailed: failed to configure authentication options: failed to get secret 'flux-system/login': secrets \"login\" not found"
+        "False AuthenticationFailed: failed to configure authentication options: secrets \"login\" not found"
     );
     let config = json!({ "auths": { &stage.registry.host: { "username": "robot", "password": "secret" } } });
     let secret = json!({

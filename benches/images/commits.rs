@@ -1,12 +1,6 @@
-//! Image automation: what one commit costs when many policies and files are concerned.
+//! What one commit costs when many policies and files are concerned.
 //!
 //! A git repository over HTTP (`git http-backend`), the agent in this process. The split comes from the agent's own store.
-//!
-//!     cargo bench --bench images [-- --rounds 5]
-
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
@@ -16,21 +10,14 @@ use sluice::demo::git_server::GitServer;
 use sluice::demo::repository::{Change, DemoRepository};
 use sluice::model::{Cause, CauseKind, Clock, Kind, ObjectKey};
 use sluice::queue::{NewJob, Priority};
-use support::{argument, load};
 use tokio_util::sync::CancellationToken;
 
 const POLICIES: usize = 200;
 const FILES: usize = 2000;
 const NS: &str = "apps";
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
-    rustls::crypto::ring::default_provider().install_default().unwrap();
-    one_commit_of_many_policies(argument("rounds", 5)).await;
-}
-
 /// 200 policies get a new image at once; their markers stand in 2,000 files of one repository.
-async fn one_commit_of_many_policies(rounds: usize) {
+pub(crate) async fn one_commit_of_many_policies(rounds: usize) {
     let dir = tempfile::TempDir::new().unwrap();
     let repository = DemoRepository::create(dir.path().join("git/app.git"), "main").unwrap();
     let files: Vec<(String, String)> = (0..FILES).map(file).collect();
@@ -83,7 +70,7 @@ async fn one_commit_of_many_policies(rounds: usize) {
     let tree = commits.find_commit(git2::Oid::from_str(&head).unwrap()).unwrap();
     assert_eq!(tree.parent(0).unwrap().parent_count(), usize::from(rounds > 1), "one commit for each round");
     took.sort();
-    println!("{POLICIES} policies, {FILES} files, one commit: {rounds} rounds, machine load {}", load());
+    println!("{POLICIES} policies, {FILES} files, one commit: {rounds} rounds");
     println!("  median {:?}, worst {:?}", took[rounds / 2], took[rounds - 1]);
     let story = queue.story_of_object(&automation, 50).await.unwrap();
     for step in ["fetch", "update", "commit", "push"] {
