@@ -455,7 +455,8 @@ impl Inner {
             request.tls = secrets::tls_material(&secret)?;
         }
         if let Some(reference) = &spec.proxy_secret_ref {
-            request.proxy = Some(secrets::proxy(&self.need_secret(namespace, &reference.name)?)?);
+            let secret = self.need_secret(namespace, &reference.name)?;
+            request.proxy = Some(secrets::proxy(&secret)?);
         }
         Ok(request)
     }

@@ -109,12 +109,29 @@ pub(in super::super) async fn story_of_delivery(
     tell(conn, deliveries).await
 }
 
-/// The story of a commit: the deliveries that named it, and whatever was done at it, pushed or polled.
+/// The story of a commit: the deliveries that named it or made us make it, and whatever was done at it, pushed or
+/// polled.
 pub(in super::super) async fn story_of_commit(
     conn: &mut SqliteConnection,
     prefix: &str,
 ) -> sqlx::Result<Story> {
-    let deliveries = find(conn, By::Commit, prefix, STORY_DELIVERIES).await?;
+    let mut deliveries = find(conn, By::Commit, prefix, STORY_DELIVERIES).await?;
+    // A commit of our own began with an image's hook, which knew nothing of it; the forge's hook for it came later.
+    let makers: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT delivery_id FROM steps WHERE commit_id >= ?1 AND commit_id < ?2
+           AND step = 'commit' AND delivery_id IS NOT NULL ORDER BY delivery_id LIMIT ?3",
+    )
+    .bind(prefix)
+    .bind(super::upper_bound(prefix))
+    .bind(STORY_DELIVERIES)
+    .fetch_all(&mut *conn)
+    .await?;
+    for id in makers {
+        deliveries.extend(find(conn, By::Id, &id, 1).await?);
+    }
+    // Ids sort by arrival.
+    deliveries.sort_by(|a, b| a.id.cmp(&b.id));
+    deliveries.dedup_by(|a, b| a.id == b.id);
     let mut story = tell(conn, deliveries).await?;
     let known = super::text(&story.jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>())?;
     let rows = sqlx::query(

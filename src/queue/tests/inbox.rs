@@ -188,6 +188,38 @@ async fn explain_tells_a_delivery_from_push_to_message() {
 }
 
 #[tokio::test]
+async fn the_story_of_a_commit_of_our_own_begins_with_what_made_us_make_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await;
+    let delivery = store.delivery("image");
+    let hook = delivery.id.clone();
+    let job = store.push(app(), &hook, "1");
+    store.queue.record_delivery(delivery, vec![job]).await.unwrap();
+    let job = store.claim_one().await;
+    let made = |step: &str, revision: &str| Step {
+        job: Some(job.id.clone()),
+        delivery: Some(hook.clone()),
+        object: app(),
+        step: step.into(),
+        cluster: None,
+        revision: Some(crate::model::Revision::new(revision)),
+        started_at: store.clock.now(),
+        duration: Duration::ZERO,
+        outcome: StepOutcome::Done,
+        detail: String::new(),
+    };
+    let steps = vec![made("fetch", "main@sha1:aaa1"), made("commit", "main@sha1:bbb2")];
+    let result = JobResult { steps, ..JobResult::of(JobOutcome::Done) };
+    store.queue.finish(&job.lease, result).await.unwrap();
+    let deliveries = async |commit: &str| {
+        let story = store.queue.story_of_commit(commit).await.unwrap();
+        story.deliveries.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>()
+    };
+    assert_eq!(deliveries("bbb2").await, [hook.clone()]);
+    assert!(deliveries("aaa1").await.is_empty(), "the commit before was not made by it");
+}
+
+#[tokio::test]
 async fn a_polled_commit_has_a_story_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await;
