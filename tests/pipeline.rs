@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "pipeline/crowds.rs"]
+mod crowds;
+#[path = "pipeline/releases.rs"]
+mod releases;
 mod support;
 
 use serde_json::Value;

@@ -194,6 +194,8 @@ pub(super) struct Run<'a> {
     pub(super) spawn: Vec<NewJob>,
     pub(super) events: Vec<Event>,
     pub(super) applied: Vec<Applied>,
+    /// Objects whose status this run changed; what is shown of them is kept when the job ends.
+    pub(super) shown: Vec<ObjectKey>,
 }
 
 impl<'a> Run<'a> {
@@ -207,6 +209,7 @@ impl<'a> Run<'a> {
             spawn: Vec::new(),
             events: Vec::new(),
             applied: Vec::new(),
+            shown: Vec::new(),
         }
     }
 
