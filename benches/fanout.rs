@@ -220,7 +220,11 @@ async fn idle() {
     std::fs::write(manifests.join("sources.yaml"), sources).unwrap();
     let agent = AgentProcess::start(&manifests, &dir.path().join("state"));
     tokio::time::sleep(Duration::from_secs(5)).await;
-    println!("idle with ten sources: {:.1} MB now, {:.1} MB at most", agent.memory_now(), agent.peak_memory());
+    println!(
+        "idle with ten sources: {:.1} MB now, {:.1} MB at most",
+        agent.memory_now(),
+        agent.peak_memory()
+    );
     agent.kill();
     stop.cancel();
     git.await.unwrap().unwrap();

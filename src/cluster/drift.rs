@@ -7,8 +7,8 @@
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
-use super::apply::carries;
 use super::applied::{Action, ApplyOptions};
+use super::apply::carries;
 use super::error::{ApiError, Reason};
 use super::object::{Manifest, ObjectId};
 use super::patch::{self, Operation, Verb};
@@ -17,7 +17,7 @@ use super::selector::{Selection, Selector};
 use super::write::Patch;
 
 /// One object that is not as its manifest has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// Which object, its namespace filled in.
     pub object: ObjectId,
@@ -28,7 +28,7 @@ pub struct Drift {
 }
 
 /// In which way an object differs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drifted {
     /// It is gone.
     Removed,
@@ -111,7 +111,9 @@ impl Cluster {
         let apply = ApplyOptions { dry_run: true, force_conflicts: true, ..options.apply.clone() };
         let (apply, rules) = (&apply, &rules);
         let one = |index: usize| {
-            Box::pin(async move { self.drift_of(&objects[index], index, apply, rules, &options.unless).await })
+            Box::pin(
+                async move { self.drift_of(&objects[index], index, apply, rules, &options.unless).await },
+            )
         };
         let mut found = Vec::new();
         let mut running = stream::iter((0..objects.len()).map(one)).buffered(apply.concurrency.max(1));

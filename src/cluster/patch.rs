@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// One operation.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Operation {
     /// What it does.
     pub verb: Verb,

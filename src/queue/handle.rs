@@ -72,7 +72,7 @@ pub struct QueueFacts {
 
 impl Queue {
     /// Opens the store in `state_dir`, making it if there is none. Jobs that a process before us left running wait
-    /// again. Nothing is written until the [`Writer`] runs.
+    /// again, and so do messages it was sending. Nothing is written until the [`Writer`] runs.
     pub async fn open(
         state_dir: &Path,
         settings: QueueSettings,
@@ -85,6 +85,7 @@ impl Queue {
             use sqlx::Connection;
             let mut transaction = opened.writer.begin_with("BEGIN IMMEDIATE").await?;
             let left = sqlite::expire(&mut transaction, true, now).await?;
+            sqlite::take_back_messages(&mut transaction, now).await?;
             transaction.commit().await.map(|()| left.len())
         };
         let left = left.await.map_err(|error: sqlx::Error| OpenError::File {

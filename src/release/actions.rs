@@ -122,8 +122,10 @@ impl Performer<'_> {
         skip_schema: bool,
     ) -> Result<Plan, String> {
         let cluster = self.cluster.clone();
-        let capabilities = self
-            .timed("discovery", async move { cluster.capabilities().await.map_err(|error| error.to_string()) })
+        let capabilities =
+            self.timed("discovery", async move {
+                cluster.capabilities().await.map_err(|error| error.to_string())
+            })
             .await?;
         // What is known of a cluster already takes no time, and is not worth a line of the story.
         self.timings.steps.pop_if(|(step, _, took, _)| *step == "discovery" && *took < WORTH_TELLING);
@@ -889,7 +891,12 @@ fn outdated(history: &[Release], limit: i64) -> Vec<i64> {
         .rev()
         .find(|release| release.info.status == Status::Deployed)
         .map(|release| release.version);
-    history.iter().map(|release| release.version).filter(|version| Some(*version) != deployed).take(excess).collect()
+    history
+        .iter()
+        .map(|release| release.version)
+        .filter(|version| Some(*version) != deployed)
+        .take(excess)
+        .collect()
 }
 
 /// Those that were not there before.

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use flux_api::{
-    Condition, ConditionStatus, DriftDetectionMode, HelmRelease, HelmReleaseStatus, Inventory, InventoryEntry, ReleaseAction,
-    Snapshot, Time, condition_type, conditions, reason,
+    Condition, ConditionStatus, DriftDetectionMode, HelmRelease, HelmReleaseStatus, Inventory,
+    InventoryEntry, ReleaseAction, Snapshot, Time, condition_type, conditions, reason,
 };
 use helm_engine::Limits;
 use helm_engine::release::{Release, Status};
@@ -180,7 +180,10 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
     };
     let verdict = loop {
         let mut state = state::determine(history.last(), &run.status.history, &run.wanted());
-        if state == ReleaseState::InSync && run.looks_for_drift() && let Some(last) = history.last() {
+        if state == ReleaseState::InSync
+            && run.looks_for_drift()
+            && let Some(last) = history.last()
+        {
             let mut performer = performer();
             let found = performer.drift(last).await;
             steps.extend(performer.timings.steps.drain(..).map(step));

@@ -45,9 +45,7 @@ impl Canary {
     }
 
     fn is_in(&self, bytes: &[u8]) -> Option<String> {
-        self.forms
-            .iter()
-            .find_map(|form| memfind(bytes, form).map(|at| context(bytes, at, form.len())))
+        self.forms.iter().find_map(|form| memfind(bytes, form).map(|at| context(bytes, at, form.len())))
     }
 }
 
@@ -69,7 +67,8 @@ const HEADER: &str = "Bearer headerCanary5501Wv9q";
 const VALUE: &str = "value+Canary/6620 \"&%Nf2t";
 const BROKEN: &str = "broken+Canary/3190 [&%Tj6y";
 
-const FAILS: &str = "{{- if .Values.fails }}{{ fail (printf \"the password is %s\" .Values.password) }}{{ end }}\n";
+const FAILS: &str =
+    "{{- if .Values.fails }}{{ fail (printf \"the password is %s\" .Values.password) }}{{ end }}\n";
 
 fn manifests(dir: &Path, chat_url: &str) {
     let quoted = |text: &str| serde_json::to_string(text).unwrap();
@@ -109,7 +108,8 @@ fn manifests(dir: &Path, chat_url: &str) {
     append("member1-app.yaml", &from("values"));
     append("member2-app.yaml", &(from("values") + "  values: {fails: true}\n"));
     let broken = std::fs::read_to_string(dir.join("member1-app.yaml")).unwrap();
-    let broken = broken.replace("name: member1-app", "name: broken").replace("name: values}", "name: broken}");
+    let broken =
+        broken.replace("name: member1-app", "name: broken").replace("name: values}", "name: broken}");
     append("broken.yaml", &broken);
 }
 
@@ -144,14 +144,8 @@ fn text_of<'v>(object: &'v Value, condition: &str) -> &'v str {
 #[tokio::test(flavor = "multi_thread")]
 async fn s5_no_credential_is_in_logs_statuses_messages_metrics_answers_or_files() {
     let (api, metrics) = (free_address(), free_address());
-    let flags = [
-        "--api-listen",
-        &api.to_string(),
-        "--metrics-listen",
-        &metrics.to_string(),
-        "--log-level",
-        "trace",
-    ];
+    let flags =
+        ["--api-listen", &api.to_string(), "--metrics-listen", &metrics.to_string(), "--log-level", "trace"];
     let setup = Setup {
         login: Some(("robot".to_owned(), GIT_PASSWORD.to_owned())),
         hook_token: Some(HOOK_TOKEN.to_owned()),
@@ -194,7 +188,7 @@ async fn s5_no_credential_is_in_logs_statuses_messages_metrics_answers_or_files(
     world.deployed(1, |_| true).await;
     world.chat.until(&["Helm install succeeded"]).await;
     world.chat.until(&["the password is"]).await;
-    world.chat.until(&["broken", "valuesFrom"]).await;
+    world.chat.until(&["broken' with key 'values.yaml'"]).await;
     // A push, a forged one, and one to the wrong place.
     let commit = world.commit("helm-chart/values.yaml", |text| text.replace("port: 80\n", "port: 81\n"));
     assert_eq!(world.hook(&commit, "canary-push").await, Some(200));
@@ -242,14 +236,15 @@ async fn s5_no_credential_is_in_logs_statuses_messages_metrics_answers_or_files(
     for place in ["canary-push", "canary-refused", commit.as_str(), last.as_str()] {
         shown.answer(&http, &format!("{base}/explain/{place}")).await;
     }
-    for delivery in shown.answer(&http, &format!("{base}/deliveries")).await["items"].as_array().into_iter().flatten()
+    for delivery in
+        shown.answer(&http, &format!("{base}/deliveries")).await["items"].as_array().into_iter().flatten()
     {
         let id = delivery["id"].as_str().unwrap_or_default();
         shown.answer(&http, &format!("{base}/deliveries/{id}")).await;
     }
     shown.answer(&http, &format!("http://{metrics}/metrics")).await;
     for (number, told) in world.chat.told().iter().enumerate() {
-        shown.0.insert(format!("message {number}"), told.body.to_string().into_bytes());
+        shown.0.insert(format!("message {number}"), told.to_string().into_bytes());
     }
     // What it keeps.
     let log = std::fs::read(world.dir.path().join("log")).unwrap();

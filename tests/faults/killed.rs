@@ -41,10 +41,7 @@ struct Pushes {
 
 impl Pushes {
     async fn start() -> Self {
-        let setup = Setup {
-            files: vec![("helm-chart/templates/asks.yaml", LOOKUP)],
-            ..Setup::default()
-        };
+        let setup = Setup { files: vec![("helm-chart/templates/asks.yaml", LOOKUP)], ..Setup::default() };
         let world = World::start(setup, |_, _| {}).await;
         for member in [1, 2] {
             world.deployed(member, |_| true).await;

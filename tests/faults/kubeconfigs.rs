@@ -11,7 +11,11 @@ use crate::world::{NAMESPACE, Setup, World, patiently};
 
 /// What the user or the cluster of a kubeconfig would do; `$MARK` is a file that must stay untouched.
 const HOSTILE: &[(&str, &str, &str)] = &[
-    ("exec", "", "exec: {apiVersion: client.authentication.k8s.io/v1, command: $MARK, interactiveMode: Never}"),
+    (
+        "exec",
+        "",
+        "exec: {apiVersion: client.authentication.k8s.io/v1, command: $MARK, interactiveMode: Never}",
+    ),
     ("auth-provider", "", "auth-provider: {name: gcp, config: {cmd-path: $MARK, cmd-args: x}}"),
     ("token-file", "", "tokenFile: $MARK"),
     ("authority-file", "certificate-authority: $MARK", "token: t"),

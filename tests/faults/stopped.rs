@@ -16,11 +16,11 @@ fn waiting(number: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f3_asked_to_stop_it_records_what_it_waited_for_as_failed_within_ten_seconds() {
-    let edit = |manifests: &std::path::Path, _: &_| {
+    let world = World::start(Setup::default(), |manifests, _| {
         let text: String = (0..RELEASES).map(waiting).collect();
         std::fs::write(manifests.join("waits.yaml"), text).unwrap();
-    };
-    let world = World::start(Setup::default(), edit).await;
+    })
+    .await;
     // All of them have applied their objects and wait.
     let member = &world.members[0];
     let waits = member.until(|cluster| {

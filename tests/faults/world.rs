@@ -76,10 +76,6 @@ impl Trap {
         *self.lock() = Inner::default();
     }
 
-    pub(crate) fn sprung(&self) -> bool {
-        self.lock().sprung
-    }
-
     /// The points that were passed, in order.
     pub(crate) fn seen(&self) -> Vec<Point> {
         self.lock().seen.clone()
@@ -108,31 +104,25 @@ impl Trap {
     }
 }
 
-/// One message in the chat.
-#[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) path: String,
-    pub(crate) body: Value,
-}
-
 /// The chat: keeps every message.
 #[derive(Default)]
 pub(crate) struct Chat {
-    told: Mutex<Vec<Told>>,
+    told: Mutex<Vec<Value>>,
     /// Answers 500 and repeats the request's own headers and address, as a badly written proxy would.
     pub(crate) echo: std::sync::atomic::AtomicBool,
     came: tokio::sync::Notify,
 }
 
 impl Chat {
-    pub(crate) fn told(&self) -> Vec<Told> {
+    /// The bodies of all messages so far.
+    pub(crate) fn told(&self) -> Vec<Value> {
         self.told.lock().unwrap().clone()
     }
 
     /// Waits until a message with all these texts was told.
     pub(crate) async fn until(&self, texts: &[&str]) {
-        let fits = |told: &Told| {
-            let body = told.body.to_string();
+        let fits = |told: &Value| {
+            let body = told.to_string();
             texts.iter().all(|text| body.contains(text))
         };
         let wait = async {
@@ -172,7 +162,6 @@ pub(crate) struct World {
     pub(crate) git_url: String,
     pub(crate) members: [ClusterHandle; 2],
     pub(crate) chat: Arc<Chat>,
-    pub(crate) chat_url: String,
     pub(crate) trap: Arc<Trap>,
     pub(crate) agent: AgentProcess,
     pub(crate) http: reqwest::Client,
@@ -182,7 +171,7 @@ pub(crate) struct World {
 
 impl World {
     /// Starts everything; `edit` may change the manifests before the agent reads them.
-    pub(crate) async fn start(setup: Setup, edit: impl FnOnce(&Path, &World0)) -> Self {
+    pub(crate) async fn start(setup: Setup, edit: impl FnOnce(&Path, &Around)) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let dir = TempDir::new().unwrap();
         let trap = Arc::new(Trap::default());
@@ -222,7 +211,7 @@ impl World {
         }
         .write_manifests(&manifests)
         .unwrap();
-        edit(&manifests, &World0 { git_url: &git_url, chat_url: &chat_url, members: &members });
+        edit(&manifests, &Around { chat_url: &chat_url, members: &members });
         let mut launch = Launch::new(&manifests, &dir.path().join("state"));
         if let Some(flags) = setup.flags {
             launch.flags = flags;
@@ -230,7 +219,7 @@ impl World {
         launch.log = setup.log.then(|| dir.path().join("log"));
         let agent = tokio::task::block_in_place(|| AgentProcess::launch(launch));
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { dir, repository, git_url, members, chat, chat_url, trap, agent, http, token, servers }
+        Self { dir, repository, git_url, members, chat, trap, agent, http, token, servers }
     }
 
     /// The demonstration's world as it is.
@@ -284,8 +273,7 @@ impl World {
 }
 
 /// What manifests may need to name before the world is there.
-pub(crate) struct World0<'w> {
-    pub(crate) git_url: &'w str,
+pub(crate) struct Around<'w> {
     pub(crate) chat_url: &'w str,
     pub(crate) members: &'w [ClusterHandle; 2],
 }
@@ -376,7 +364,7 @@ async fn hear(State(chat): State<Arc<Chat>>, request: Request) -> Response {
     }
     let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    chat.told.lock().unwrap().push(Told { path: head.uri.to_string(), body });
+    chat.told.lock().unwrap().push(body);
     chat.came.notify_waiters();
     StatusCode::OK.into_response()
 }

@@ -42,9 +42,8 @@ async fn f36_a_thousand_broken_objects_keep_to_their_retries_and_hold_up_nobody(
     // A member where nobody listens, and a thousand releases for it.
     let began = Instant::now();
     let kubeconfig = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: nowhere-kubeconfig, namespace: gitops-project}\nstringData:\n  value: |\n    apiVersion: v1\n    kind: Config\n    current-context: c\n    contexts: [{name: c, context: {cluster: k, user: u}}]\n    clusters: [{name: k, cluster: {server: 'https://127.0.0.1:1'}}]\n    users: [{name: u, user: {token: t}}]\n";
-    let all: String = (0..BROKEN)
-        .map(|number| manifest(&format!("broken-{number}"), "nowhere-kubeconfig", ""))
-        .collect();
+    let all: String =
+        (0..BROKEN).map(|number| manifest(&format!("broken-{number}"), "nowhere-kubeconfig", "")).collect();
     std::fs::write(pipeline.manifest("broken.yaml"), kubeconfig.to_owned() + &all).unwrap();
     pipeline.until(&key("broken-999"), |status| ready_status(status) == Some("False")).await;
     let clock = Instant::now();
@@ -86,7 +85,9 @@ async fn f37_a_circle_of_dependencies_is_named_and_does_not_spin() {
                 let all = status["conditions"].as_array().cloned().unwrap_or_default();
                 let has = |kind: &str, wanted: &str| {
                     all.iter().any(|found| {
-                        found["type"] == kind && found["status"] == wanted && found["message"] == circle.as_str()
+                        found["type"] == kind
+                            && found["status"] == wanted
+                            && found["message"] == circle.as_str()
                     })
                 };
                 has("Ready", "False") && has("Stalled", "True")

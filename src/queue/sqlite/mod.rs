@@ -19,6 +19,7 @@ pub(super) use jobs::{
 pub(super) use open::{checkpoint, connect_writer, open, quick_check};
 pub(super) use outbox::{
     claim_messages, enqueue_messages, finish_message, list_messages, next_message_due, shift_messages,
+    take_back_messages,
 };
 pub(super) use retention::tidy;
 pub(super) use statuses::{
