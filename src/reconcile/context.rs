@@ -184,12 +184,17 @@ pub(super) enum Done {
     Gone,
 }
 
+/// What a run works from: the generation of its object, and the revision of its source. A newer one ends its waits.
+pub(super) type Basis = Option<(i64, Option<String>)>;
+
 /// Notes of one run: steps for `sluice explain`, jobs for dependents, events, what was applied.
 pub(super) struct Run<'a> {
     pub(super) inner: &'a Inner,
     pub(super) job: &'a LeasedJob,
     pub(super) cause: Cause,
     pub(super) cancel: CancellationToken,
+    /// Shared with the worker that watches over the run.
+    pub(super) basis: Arc<Mutex<Basis>>,
     pub(super) steps: Vec<Step>,
     pub(super) spawn: Vec<NewJob>,
     pub(super) events: Vec<Event>,
@@ -199,12 +204,18 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(inner: &'a Inner, job: &'a LeasedJob, cancel: CancellationToken) -> Self {
+    pub(super) fn new(
+        inner: &'a Inner,
+        job: &'a LeasedJob,
+        cancel: CancellationToken,
+        basis: Arc<Mutex<Basis>>,
+    ) -> Self {
         Self {
             inner,
             job,
             cause: job.cause(),
             cancel,
+            basis,
             steps: Vec::new(),
             spawn: Vec::new(),
             events: Vec::new(),

@@ -1,7 +1,7 @@
 //! Takes due jobs, runs each on a task of its own, and writes what came of it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flux_api::FluxObject;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Done, Inner, Reconciler, Run};
+use super::context::{Basis, Done, Inner, Reconciler, Run};
 use super::{dependents, git_repository, helm_chart, helm_release, receiver, unsupported};
 use crate::model::{Event, Kind, ObjectKey, Severity};
 use crate::objects::StatusRecord;
@@ -97,10 +97,10 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     let cancel = stop.child_token();
     let mut superseded = inner.queue.superseded(&lease);
     let key = job.object.clone();
-    let wants = wanted(inner, &key);
+    let basis = Arc::new(Mutex::new(wanted(inner, &key)));
     let clock = std::time::Instant::now();
     let outcome = {
-        let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone())).catch_unwind();
+        let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone(), Arc::clone(&basis))).catch_unwind();
         let mut work = std::pin::pin!(work);
         let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
         loop {
@@ -120,7 +120,8 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
                 changed = superseded.changed(), if !cancel.is_cancelled() => {
                     // Waits end at the next safe point; what was applied stays applied. A newer job that wants the
                     // same as this one (a second look, a dependency that became ready) lets it finish.
-                    let newer = *superseded.borrow_and_update() && wanted(inner, &key) != wants;
+                    let newer = *superseded.borrow_and_update()
+                        && wanted(inner, &key) != *basis.lock().expect("held for one look");
                     if changed.is_err() || newer {
                         cancel.cancel();
                     }
@@ -158,7 +159,7 @@ fn to_keep(record: StatusRecord) -> NewStatus {
 type Ended = (JobResult, Vec<ObjectKey>);
 
 /// What an object asks for now: its generation, and the revision its source stands at.
-fn wanted(inner: &Inner, key: &ObjectKey) -> Option<(i64, Option<String>)> {
+fn wanted(inner: &Inner, key: &ObjectKey) -> Basis {
     let object = inner.objects.get(key)?;
     let source = match &*object {
         FluxObject::HelmRelease(release) => dependents::source_of(release),
@@ -205,8 +206,13 @@ fn reconcile<'a>(inner: &'a Inner, job: &'a LeasedJob, cancel: CancellationToken
     run_story(inner, job, cancel).boxed()
 }
 
-async fn run_story(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) -> Ended {
-    let mut run = Run::new(inner, job, cancel);
+async fn run_story(
+    inner: &Inner,
+    job: &LeasedJob,
+    cancel: CancellationToken,
+    basis: Arc<Mutex<Basis>>,
+) -> Ended {
+    let mut run = Run::new(inner, job, cancel, basis);
     let object = inner.objects.get(&job.object);
     let done = match &object {
         None => {
@@ -282,6 +288,11 @@ async fn gone(run: &mut Run<'_>) -> Done {
 }
 
 impl Run<'_> {
+    /// The run reads its source now, perhaps later than it began: what is there now is what it works from.
+    pub(super) fn reads_source(&self) {
+        *self.basis.lock().expect("held for one write") = wanted(self.inner, &self.job.object);
+    }
+
     /// Writes a status: shown at once, on disk with the end of the job. A failure is logged, the next run writes it
     /// again.
     pub(super) async fn write_status<S: serde::Serialize>(&mut self, key: &ObjectKey, uid: &str, status: &S) {
