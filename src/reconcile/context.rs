@@ -9,8 +9,9 @@ use helm_engine::{HelmProfile, Limits};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::known_tags::KnownTags;
 use crate::cluster::Clusters;
-use crate::model::{Cause, Clock, Event, ObjectKey, Revision, Severity, Timestamp};
+use crate::model::{Cause, Clock, Event, Kind, ObjectKey, Revision, Severity, Timestamp};
 use crate::notify;
 use crate::objects::Objects;
 use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome};
@@ -70,7 +71,7 @@ pub struct ReconcilerParts {
     pub objects: Objects,
     /// The durable queue.
     pub queue: Queue,
-    /// Git.
+    /// Git and registries.
     pub sources: Sources,
     /// Member clusters.
     pub clusters: Clusters,
@@ -108,6 +109,8 @@ pub(super) struct Inner {
     pub(super) charts: ChartCache,
     /// The commit each git source stands at, open for reading.
     pub(super) checkouts: Mutex<HashMap<ObjectKey, GitCheckout>>,
+    /// What image repositories know, at hand.
+    pub(super) tags: KnownTags,
     /// When which event last went out, for the rate limit.
     pub(super) told: Mutex<HashMap<[u8; 32], Timestamp>>,
 }
@@ -141,6 +144,7 @@ impl Reconciler {
                 settings,
                 charts: ChartCache::new(),
                 checkouts: Mutex::new(HashMap::new()),
+                tags: KnownTags::default(),
                 told: Mutex::new(HashMap::new()),
             }),
         }
@@ -204,18 +208,13 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(
-        inner: &'a Inner,
-        job: &'a LeasedJob,
-        cancel: CancellationToken,
-        basis: Arc<Mutex<Basis>>,
-    ) -> Self {
+    pub(super) fn new(inner: &'a Inner, job: &'a LeasedJob, cancel: CancellationToken) -> Self {
         Self {
             inner,
             job,
             cause: job.cause(),
             cancel,
-            basis,
+            basis: Arc::default(),
             steps: Vec::new(),
             spawn: Vec::new(),
             events: Vec::new(),
@@ -377,7 +376,10 @@ pub(super) fn controller(object: &FluxObject) -> &'static str {
         "source.toolkit.fluxcd.io" => "source-controller",
         "helm.toolkit.fluxcd.io" => "helm-controller",
         "kustomize.toolkit.fluxcd.io" => "kustomize-controller",
-        "image.toolkit.fluxcd.io" => "image-automation-controller",
+        "image.toolkit.fluxcd.io" => match object.kind() {
+            Kind::ImageUpdateAutomation => "image-automation-controller",
+            _ => "image-reflector-controller",
+        },
         _ => "notification-controller",
     }
 }
@@ -390,7 +392,6 @@ pub(super) fn at(revision: &str) -> Option<Revision> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Kind;
 
     #[test]
     fn intervals_are_spread_by_at_most_a_twentieth() {

@@ -86,8 +86,8 @@ fn jobs_of(inner: &Inner, change: &Change) -> Vec<(ObjectKey, Cause)> {
                         }
                     }
                 }
-                // The job finds the object gone and removes its archives.
-                ChangeKind::Removed if key.kind == Kind::GitRepository => {
+                // The job finds the object gone and removes its archives, or its tags.
+                ChangeKind::Removed if matches!(key.kind, Kind::GitRepository | Kind::ImageRepository) => {
                     jobs.push((key.clone(), Cause::of(CauseKind::Change)));
                 }
                 ChangeKind::Removed => {}

@@ -36,6 +36,15 @@ pub enum GitErrorKind {
     /// A path that leaves the repository or could not exist in one. Change the object or the repository.
     #[error("path `{0}` is not allowed in a git tree")]
     ForbiddenPath(String),
+    /// A commit that nobody can make. A mistake of whoever asks for it.
+    #[error("{0}")]
+    InvalidCommit(String),
+    /// A path to change that is no plain file of the commit: missing, a link, a directory, a submodule.
+    #[error("`{0}` is no regular file of the commit")]
+    NotAFile(String),
+    /// A push that no server would take. Change the object.
+    #[error("{0}")]
+    InvalidPush(String),
     /// The secret holds something unusable. Change the secret.
     #[error("{0}")]
     InvalidCredentials(String),
@@ -170,6 +179,9 @@ impl GitError {
             | GitErrorKind::InvalidReference(_)
             | GitErrorKind::InvalidSemver { .. }
             | GitErrorKind::InvalidCredentials(_)
+            | GitErrorKind::InvalidCommit(_)
+            | GitErrorKind::InvalidPush(_)
+            | GitErrorKind::NotAFile(_)
             | GitErrorKind::ForbiddenPath(_)
             | GitErrorKind::ForbiddenAddress(_) => false,
             GitErrorKind::Submodule { source, .. } => source.is_retryable(),

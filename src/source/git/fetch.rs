@@ -12,7 +12,7 @@ use git2::Oid;
 use tokio::sync::Semaphore;
 
 use super::address::Address;
-use super::checkout::{GitCheckout, RepositoryHandle, facts};
+use super::checkout::{GitCheckout, ReferencingTag, RepositoryHandle, facts};
 use super::error::{GitError, GitErrorKind, shown};
 use super::http::HttpClients;
 use super::kept::{self, FULL_DEPTH, Gate, Kept, Listing, Received};
@@ -24,6 +24,8 @@ use super::store::key;
 use super::survey::Surveys;
 use super::tree::View;
 use crate::source::limits::SourceLimits;
+
+const TAGS: &str = "refs/tags/";
 
 /// Everything git: clients, kept repositories, bounds.
 pub(crate) struct Git {
@@ -41,6 +43,8 @@ pub(crate) struct Git {
 pub(crate) struct Found {
     reference: String,
     commit: Oid,
+    /// The tag it was found by.
+    tag: Option<ReferencingTag>,
 }
 
 /// What a server said when asked for its references.
@@ -127,6 +131,8 @@ impl Git {
             .pushed
             .as_ref()
             .filter(|hint| target.reference().as_deref() == Some(hint.reference.as_str()))
+            // a tag is where it stands, not what it held before
+            .filter(|hint| !hint.reference.starts_with(TAGS))
             .and_then(|hint| parse_commit(&hint.commit));
         let (found, facts) = self.bring_sound(&kept, &remote, target, pushed, observed).await?;
         let mut view = View::new(Arc::clone(&kept), facts.tree, Arc::clone(&self.surveys));
@@ -159,6 +165,7 @@ impl Git {
             author: facts.author,
             committed: facts.committed,
             changed,
+            tag: found.tag,
             repository: RepositoryHandle {
                 view: Arc::new(view),
                 permits: Arc::clone(&self.permits),
@@ -289,7 +296,15 @@ impl Git {
             kept.store(received, heads.clone(), self.limits.object_bytes).await?;
         }
         drop(gate);
-        kept.run(move |repository| choose(repository, &heads, pushed, observed)).await
+        let found = kept.run(move |repository| choose(repository, &heads, pushed, observed)).await?;
+        let tag = found.reference.strip_prefix(TAGS).map(|name| ReferencingTag {
+            name: name.to_owned(),
+            object: picked
+                .iter()
+                .find(|one| one.name == found.reference && one.peeled.is_some())
+                .map(|one| one.id),
+        });
+        Ok(Found { tag, ..found })
     }
 
     /// Lists the references; with a push at hand and a server known to allow it, fetches the pushed commit beside.
@@ -354,7 +369,7 @@ impl Git {
     ) -> Result<Found, GitErrorKind> {
         let name = format!("commit/{commit}");
         let here = move |repository: &git2::Repository| Ok(kept::holds(repository, commit));
-        let found = || Found { reference: String::new(), commit };
+        let found = || Found { reference: String::new(), commit, tag: None };
         if kept.run(here).await? {
             return Ok(found());
         }
@@ -466,7 +481,7 @@ async fn at_hand(
         let known = kept::head_of(repository, &reference)
             .filter(|_| kept::holds(repository, commit) && !is_behind(repository, commit, observed))
             .filter(|head| kept::contains(repository, *head, commit));
-        Ok(known.map(|_| Found { reference, commit }))
+        Ok(known.map(|_| Found { reference, commit, tag: None }))
     })
     .await
 }
@@ -492,10 +507,10 @@ fn choose(
         .filter(|commit| !is_behind(repository, *commit, observed))
         .filter(|commit| kept::contains(repository, *head, *commit))
         .unwrap_or(*head);
-    Ok(Found { reference: reference.clone(), commit })
+    Ok(Found { reference: reference.clone(), commit, tag: None })
 }
 
-fn address(request: &GitRequest) -> Result<Address, GitError> {
+pub(crate) fn address(request: &GitRequest) -> Result<Address, GitError> {
     Address::parse(&request.url).map_err(|kind| GitError {
         attempted: "use".to_owned(),
         url: redacted(&request.url),
