@@ -16,7 +16,7 @@ use super::writer::{WAITING, Writer};
 use super::{
     Applied, Delivery, DeliveryFilter, DeliverySummary, Generated, JobResult, Lease, LeasedJob,
     LeasedMessage, MessageLease, MessageOutcome, NewDelivery, NewJob, NewMessage, NewStatus, OpenError,
-    Overlay, QueueSettings, Recorded, Step, StoreError, StoredMessage, StoredStatus, Story,
+    Overlay, QueueSettings, Recorded, Step, StoreError, StoreReport, StoredMessage, StoredStatus, Story,
 };
 use crate::model::{Clock, DeliveryId, JobId, Kind, ObjectKey, Timestamp};
 
@@ -68,6 +68,14 @@ pub struct QueueFacts {
     pub deliveries: u64,
     /// Transactions committed by this process; beside the deliveries stored it shows how well commits are grouped.
     pub commits: u64,
+}
+
+/// Looks at the store in `state_dir` without changing it; an agent may be running.
+///
+/// # Errors
+/// When there is no store, or it cannot be opened at all.
+pub async fn check_store(state_dir: &Path, clock: &Clock) -> Result<StoreReport, OpenError> {
+    sqlite::check(state_dir, sqlite::micros(clock.now())).await
 }
 
 impl Queue {

@@ -103,7 +103,8 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     let basis = Arc::new(Mutex::new(wanted(inner, &key)));
     let clock = std::time::Instant::now();
     let outcome = {
-        let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone(), Arc::clone(&basis))).catch_unwind();
+        let work =
+            AssertUnwindSafe(reconcile(inner, &job, cancel.clone(), Arc::clone(&basis))).catch_unwind();
         let mut work = std::pin::pin!(work);
         let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
         loop {

@@ -1,4 +1,5 @@
-//! S1: kubeconfigs that would run a program or read a file of the agent's machine.
+//! S1 and H46: kubeconfigs that would run a program or read a file of the agent's machine, and references into the
+//! namespace of somebody else.
 
 use std::path::Path;
 use std::process::Command;
@@ -34,9 +35,9 @@ fn manifest(name: &str, cluster: &str, user: &str, mark: &Path) -> String {
 }
 
 /// The `Ready` condition that `sluice get` tells of a release.
-fn ready(world: &World, name: &str) -> Value {
+fn ready(world: &World, namespace: &str, name: &str) -> Value {
     let output = Command::new(binary())
-        .args(["get", "hr", name, "-n", NAMESPACE, "-o", "json", "--state"])
+        .args(["get", "hr", name, "-n", namespace, "-o", "json", "--state"])
         .arg(world.state())
         .output()
         .unwrap();
@@ -68,7 +69,7 @@ async fn s1_a_hostile_kubeconfig_runs_no_program_and_opens_no_file() {
     for (name, ..) in HOSTILE {
         patiently(&format!("`{name}` to be refused"), async {
             loop {
-                let found = tokio::task::block_in_place(|| ready(&world, name));
+                let found = tokio::task::block_in_place(|| ready(&world, NAMESPACE, name));
                 if found["status"] == "False" {
                     let message = found["message"].as_str().unwrap();
                     assert!(message.contains(&format!("{NAMESPACE}/{name}-kubeconfig")), "{message}");
@@ -85,6 +86,48 @@ async fn s1_a_hostile_kubeconfig_runs_no_program_and_opens_no_file() {
     assert!(!calls.contains("exec"), "a program was run:\n{calls}");
     assert!(!calls.contains("must-stay-untouched"), "a file was opened:\n{calls}");
     // The neighbours run on.
-    assert_eq!(ready(&world, "member1-app")["status"], "True");
+    assert_eq!(ready(&world, NAMESPACE, "member1-app")["status"], "True");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h46_with_the_lock_down_a_source_of_another_namespace_is_refused() {
+    let flags = [
+        "--api-listen",
+        "off",
+        "--metrics-listen",
+        "off",
+        "--log-level",
+        "warn",
+        "--no-cross-namespace-refs",
+    ];
+    let setup = Setup { flags: Some(flags.map(str::to_owned).into()), ..Setup::default() };
+    let world = World::start(setup, |manifests, world| {
+        let indented: String =
+            world.members[0].kubeconfig().lines().map(|line| format!("    {line}\n")).collect();
+        let text = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: kubeconfig, namespace: tenant}}\nstringData:\n  value: |\n{indented}---\n\
+             apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: reaches-over, namespace: tenant}}\nspec:\n  interval: 10m\n  kubeConfig:\n    secretRef: {{name: kubeconfig}}\n  chart:\n    spec:\n      chart: ./helm-chart\n      sourceRef: {{kind: GitRepository, name: git-repo, namespace: {NAMESPACE}}}\n"
+        );
+        std::fs::write(manifests.join("tenant.yaml"), text).unwrap();
+    })
+    .await;
+    // The siblings, in the source's own namespace, run.
+    for member in [1, 2] {
+        world.deployed(member, |_| true).await;
+    }
+    let refused = patiently("the reference to be refused", async {
+        loop {
+            let found = tokio::task::block_in_place(|| ready(&world, "tenant", "reaches-over"));
+            if found["status"] == "False" {
+                return found;
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused["reason"], "AccessDenied", "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.ends_with("cross-namespace references have been blocked"), "{message}");
+    assert!(world.members[0].list("apps/v1", "deployments", Some("tenant")).is_empty());
     world.end().await;
 }

@@ -2,6 +2,7 @@
 //!
 //! Functions that write take a connection inside the writer's transaction; functions that read take any.
 
+mod check;
 mod deliveries;
 mod facts;
 mod jobs;
@@ -12,6 +13,8 @@ mod statuses;
 mod steps;
 mod tags;
 
+pub use check::StoreReport;
+pub(super) use check::check;
 pub(super) use deliveries::{delivery, list_deliveries, record};
 pub(super) use facts::facts;
 pub(super) use jobs::{
