@@ -111,8 +111,23 @@ pub(super) struct Inner {
     pub(super) checkouts: Mutex<HashMap<ObjectKey, GitCheckout>>,
     /// What image repositories know, at hand.
     pub(super) tags: KnownTags,
+    /// Who writes to which branch.
+    pub(super) writers: Writers,
     /// When which event last went out, for the rate limit.
     pub(super) told: Mutex<HashMap<[u8; 32], Timestamp>>,
+}
+
+/// One turn at a time for each branch that is written to: automations of one agent need not race with each other.
+#[derive(Default)]
+pub(super) struct Writers(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Writers {
+    /// The turn for a branch.
+    pub(super) fn of(&self, branch: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut writers = self.0.lock().expect("held for one look-up");
+        writers.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(writers.entry(branch.to_owned()).or_default())
+    }
 }
 
 impl Reconciler {
@@ -145,6 +160,7 @@ impl Reconciler {
                 charts: ChartCache::new(),
                 checkouts: Mutex::new(HashMap::new()),
                 tags: KnownTags::default(),
+                writers: Writers::default(),
                 told: Mutex::new(HashMap::new()),
             }),
         }

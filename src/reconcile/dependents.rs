@@ -78,6 +78,22 @@ pub(super) fn of_release(objects: &Objects, release: &ObjectKey) -> Vec<ObjectKe
         .collect()
 }
 
+/// ImageUpdateAutomations that write to a GitRepository: how it is reached and what it follows is theirs, too.
+pub(super) fn automations_of(objects: &Objects, repository: &ObjectKey) -> Vec<ObjectKey> {
+    objects
+        .list(Kind::ImageUpdateAutomation)
+        .iter()
+        .filter(|object| {
+            let FluxObject::ImageUpdateAutomation(automation) = &***object else { return false };
+            let source = &automation.spec.source_ref;
+            source.kind == repository.kind
+                && source.name == repository.name
+                && source.namespace(&automation.metadata.namespace) == repository.namespace
+        })
+        .map(|object| key(object))
+        .collect()
+}
+
 /// ImagePolicies that choose among the tags of an ImageRepository.
 pub(super) fn of_image(objects: &Objects, repository: &ObjectKey) -> Vec<ObjectKey> {
     let refers = |policy: &ImagePolicy| {
@@ -150,6 +166,12 @@ fn reads(object: &FluxObject, is_secret: bool, name: &str) -> bool {
                 .into_iter()
                 .any(|reference| is(reference.as_ref()))
         }
+        FluxObject::ImageUpdateAutomation(automation) => automation
+            .spec
+            .git
+            .as_ref()
+            .and_then(|git| git.commit.signing_key.as_ref())
+            .is_some_and(|key| is(Some(&key.secret_ref))),
         FluxObject::Receiver(receiver) => is(receiver.spec.secret_ref.as_ref()),
         _ => false,
     }

@@ -424,6 +424,15 @@ fn shortened(subject: &str) -> String {
 }
 
 impl Inner {
+    /// How to reach a GitRepository's repository, to write to it: without what it reads only of it.
+    pub(super) fn git_request(&self, git: &GitRepository) -> Result<GitRequest, String> {
+        let mut request = request(self, git, None).map_err(|failure| failure.message)?;
+        request.recurse_submodules = false;
+        request.sparse_checkout = Vec::new();
+        request.last_observed = None;
+        Ok(request)
+    }
+
     /// Another commit of a GitRepository, opened for reading; what the object stands at is not touched.
     pub(super) async fn checkout_at(
         &self,

@@ -14,6 +14,7 @@ mod helm_chart;
 mod helm_release;
 mod image_policy;
 mod image_repository;
+mod image_update_automation;
 mod known_tags;
 mod kubeconfig;
 mod outbox;

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Basis, Done, Inner, Reconciler, Run};
 use super::{
-    dependents, git_repository, helm_chart, helm_release, image_policy, image_repository, receiver,
-    unsupported,
+    dependents, git_repository, helm_chart, helm_release, image_policy, image_repository,
+    image_update_automation, receiver, unsupported,
 };
 use crate::model::{Event, Kind, ObjectKey, Severity};
 use crate::objects::StatusRecord;
@@ -256,6 +256,10 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
             Some(_) => gone(run).await,
             None => image_policy::reconcile(run, object, policy).await,
         },
+        FluxObject::ImageUpdateAutomation(automation) => match automation.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => image_update_automation::reconcile(run, object, automation).await,
+        },
         // Static: nothing happens to them on their own.
         FluxObject::Provider(_) | FluxObject::Alert(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
@@ -265,8 +269,7 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
         | FluxObject::HelmRepository(_)
         | FluxObject::Bucket(_)
         | FluxObject::ExternalArtifact(_)
-        | FluxObject::Kustomization(_)
-        | FluxObject::ImageUpdateAutomation(_) => match object.metadata().deletion_timestamp {
+        | FluxObject::Kustomization(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
             None => unsupported::reconcile(run, object).await,
         },

@@ -34,6 +34,7 @@ pub struct Sources {
 }
 
 struct Inner {
+    addresses: AddressPolicy,
     git: git::Git,
     artifacts: artifact::Artifacts,
     registries: registry::Registries,
@@ -49,11 +50,17 @@ impl Sources {
     /// Opens the room below `state` (`git/` and `artifacts/` are its own).
     pub fn new(state: &Path, limits: SourceLimits, clock: Clock) -> std::io::Result<Self> {
         let permits = Arc::new(tokio::sync::Semaphore::new(limits.blocking.max(1)));
+        let addresses = limits.addresses;
         let limits = Arc::new(limits);
         let git = git::Git::new(state, Arc::clone(&limits), Arc::clone(&permits))?;
         let registries = registry::Registries::new(limits.addresses, clock.clone());
         let artifacts = artifact::Artifacts::new(&state.join("artifacts"), limits, permits, clock)?;
-        Ok(Self { inner: Arc::new(Inner { git, artifacts, registries }) })
+        Ok(Self { inner: Arc::new(Inner { addresses, git, artifacts, registries }) })
+    }
+
+    /// Which addresses a source may be at.
+    pub fn addresses(&self) -> AddressPolicy {
+        self.inner.addresses
     }
 
     /// Brings a commit here, with as little network as possible, and opens it for reading.

@@ -84,6 +84,14 @@ pub enum GitErrorKind {
         /// How long it asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// The host is in trouble, and somebody else will find out when that is over.
+    #[error("{why}\nhint: the host is left alone, and asked again in {}", seconds(*.left))]
+    Resting {
+        /// What happened to whoever asked before.
+        why: String,
+        /// How long it is still left alone.
+        left: Duration,
+    },
     /// Another HTTP status.
     #[error("the server answered HTTP {0}")]
     Status(u16),
@@ -134,7 +142,7 @@ pub enum GitErrorKind {
 }
 
 fn seconds(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    format!("{}s", (duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 
 impl GitErrorKind {
@@ -196,6 +204,7 @@ impl GitError {
             | GitErrorKind::Connection(_)
             | GitErrorKind::Timeout(_)
             | GitErrorKind::HostKey(_)
+            | GitErrorKind::Resting { .. }
             | GitErrorKind::Throttled { .. } => true,
             GitErrorKind::Status(status) => *status >= 500,
             _ => false,
@@ -206,6 +215,7 @@ impl GitError {
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.kind {
             GitErrorKind::Throttled { retry_after } => *retry_after,
+            GitErrorKind::Resting { left, .. } => Some(*left),
             GitErrorKind::Submodule { source, .. } => source.retry_after(),
             _ => None,
         }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use git2::Oid;
 use tokio::sync::Semaphore;
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use super::address::Address;
 use super::checkout::{GitCheckout, ReferencingTag, RepositoryHandle, facts};
 use super::error::{GitError, GitErrorKind, shown};
+use super::hosts::Hosts;
 use super::http::HttpClients;
 use super::kept::{self, FULL_DEPTH, Gate, Kept, Listing, Received};
 use super::protocol::{Conversation, FetchPlan, Greeting, Remote, RemoteRef};
@@ -37,6 +39,7 @@ pub(crate) struct Git {
     ssh: Arc<SshClients>,
     pub(super) kept: Mutex<HashMap<String, Arc<Kept>>>,
     pub(super) surveys: Arc<Surveys>,
+    pub(super) hosts: Hosts,
 }
 
 /// A commit that is here, and the reference it was found by.
@@ -72,6 +75,7 @@ impl Git {
             permits,
             kept: Mutex::new(HashMap::new()),
             surveys: Arc::new(Surveys::default()),
+            hosts: Hosts::default(),
         })
     }
 
@@ -83,7 +87,10 @@ impl Git {
         let attempted = format!("fetch {} from", target.describe());
         let work = Box::pin(self.checkout(request, &address, &target));
         match tokio::time::timeout(request.timeout, work).await {
-            Ok(done) => done.map_err(|kind| fail(attempted, kind)),
+            Ok(done) => done.map_err(|kind| {
+                self.hosts.failed(&address.host(), &kind, Instant::now());
+                fail(attempted, kind)
+            }),
             Err(_) => Err(fail(attempted, GitErrorKind::Timeout(request.timeout))),
         }
     }
@@ -113,7 +120,10 @@ impl Git {
                     (reference.name, commit)
                 })
                 .collect()),
-            Ok(Err(kind)) => Err(fail(kind)),
+            Ok(Err(kind)) => {
+                self.hosts.failed(&address.host(), &kind, Instant::now());
+                Err(fail(kind))
+            }
             Err(_) => Err(fail(GitErrorKind::Timeout(request.timeout))),
         }
     }
@@ -356,6 +366,7 @@ impl Git {
             listed = list(None).await;
         }
         let (conversation, references) = listed?;
+        self.hosts.answered(&remote.host());
         gate.greeting = conversation.greeting();
         Ok(Asked { conversation, references, ahead })
     }
@@ -386,6 +397,7 @@ impl Git {
         };
         match self.pull(kept, conversation, &plan).await {
             Ok(received) => {
+                self.hosts.answered(&remote.host());
                 kept.store(received, vec![(name, commit)], self.limits.object_bytes).await?;
                 return Ok(found());
             }
@@ -442,6 +454,7 @@ impl Git {
         known: Option<Greeting>,
         prefixes: &[String],
     ) -> Result<Conversation, GitErrorKind> {
+        self.hosts.admit(&remote.host(), Instant::now())?;
         Conversation::open(remote, known, prefixes, self.limits.references, self.limits.pack_bytes).await
     }
 

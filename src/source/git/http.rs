@@ -273,6 +273,11 @@ impl HttpRemote {
             .body(body)
     }
 
+    /// Where it is.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
     pub(crate) fn is_redirected(&self) -> bool {
         self.redirected
     }

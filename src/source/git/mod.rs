@@ -9,6 +9,7 @@ mod checkout;
 mod commit;
 mod error;
 mod fetch;
+mod hosts;
 mod http;
 mod kept;
 mod known_hosts;

@@ -26,6 +26,16 @@ pub(crate) enum Remote {
     Ssh(SshRemote),
 }
 
+impl Remote {
+    /// `host:port`, as [`super::address::Address::host`] writes it.
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Remote::Http(http) => super::address::host_of(http.base()),
+            Remote::Ssh(ssh) => ssh.server(),
+        }
+    }
+}
+
 /// One advertised reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteRef {

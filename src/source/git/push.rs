@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use git2::Oid;
 
@@ -59,7 +59,7 @@ pub enum PushError {
         now: Option<String>,
     },
     /// The server refused (protected branch, hook declined).
-    #[error("the server refused the push{}: {words}{}", named(.reference.as_deref()), HINT)]
+    #[error("the server refused the push{}: {words}{}", named(.reference.as_deref()), hint(.words))]
     Refused {
         /// The reference, if it was about one.
         reference: Option<String>,
@@ -71,7 +71,20 @@ pub enum PushError {
     Git(#[from] GitError),
 }
 
-const HINT: &str = "\nhint: allow whoever the credentials belong to, or push to another branch";
+/// Said by us of a server that lacks what was asked for.
+const NO_OPTIONS: &str = "it takes no push options";
+/// Said by us in the server's place.
+const NOT_FORCED: &str = "and the push is not forced";
+
+fn hint(words: &str) -> &'static str {
+    match words {
+        NO_OPTIONS => {
+            "\nhint: remove the push options, or let the server take them (`receive.advertisePushOptions`)"
+        }
+        words if words.ends_with(NOT_FORCED) => "",
+        _ => "\nhint: allow whoever the credentials belong to, or push to another branch",
+    }
+}
 
 fn standing(now: Option<&str>) -> String {
     now.map_or_else(|| "it is not there".to_owned(), |now| format!("it stands at `{now}`"))
@@ -140,7 +153,7 @@ impl Git {
             let done = self.send(&kept, &remote, &plan).await;
             match done {
                 // the answer is lost, not necessarily the push
-                Err(Stop::Failed(lost @ GitErrorKind::Connection(_))) => {
+                Err(Stop::Failed(lost @ (GitErrorKind::Connection(_) | GitErrorKind::Status(500..=599)))) => {
                     let now = self.receiving(&remote).await?;
                     let arrived =
                         plan.updates.iter().all(|update| now.stands(&update.reference) == Some(plan.commit));
@@ -151,7 +164,10 @@ impl Git {
                 }
                 done => done?,
             }
-            remember(&kept, &plan).await?;
+            // the push is through: not knowing it only costs the next fetch a question
+            if let Err(error) = remember(&kept, &plan).await {
+                tracing::debug!(%error, "failed to remember what was pushed");
+            }
             Ok(())
         });
         match tokio::time::timeout(request.timeout, work).await {
@@ -160,13 +176,23 @@ impl Git {
                 Err(PushError::Moved { reference, now: now.map(|now| now.to_string()) })
             }
             Ok(Err(Stop::Refused { reference, words })) => Err(PushError::Refused { reference, words }),
-            Ok(Err(Stop::Failed(kind))) => Err(fail(kind)),
+            // what it says before the push has begun: no right to push here at all, an archived repository
+            Ok(Err(Stop::Failed(GitErrorKind::Remote(words)))) => {
+                Err(PushError::Refused { reference: None, words })
+            }
+            Ok(Err(Stop::Failed(kind))) => {
+                self.hosts.failed(&address.host(), &kind, Instant::now());
+                Err(fail(kind))
+            }
             Err(_) => Err(fail(GitErrorKind::Timeout(request.timeout))),
         }
     }
 
     async fn receiving(&self, remote: &Remote) -> Result<Receiving, GitErrorKind> {
-        Receiving::open(remote.clone(), self.limits.references).await
+        self.hosts.admit(&remote.host(), Instant::now())?;
+        let opened = Receiving::open(remote.clone(), self.limits.references).await?;
+        self.hosts.answered(&remote.host());
+        Ok(opened)
     }
 
     async fn send(&self, kept: &Arc<Kept>, remote: &Remote, plan: &Plan) -> Result<(), Stop> {
@@ -187,9 +213,9 @@ impl Git {
                 server.close().await;
                 none?;
                 // what the commit builds on is no longer there, so it must be made anew
-                let reference = commands.into_iter().next().map(|command| command.reference);
-                let reference = reference.unwrap_or_default();
-                return Err(Stop::Moved { now: None, reference });
+                let first = commands.into_iter().next();
+                let (reference, now) = first.map_or_else(Default::default, |one| (one.reference, one.old));
+                return Err(Stop::Moved { reference, now });
             }
         };
         let report = server.push(&commands, &plan.options, pack).await?;
@@ -224,14 +250,14 @@ impl Git {
             if let (Some(old), false) = (old, update.force) {
                 let commit = plan.commit;
                 if !kept.run(move |repository| Ok(kept::contains(repository, commit, old))).await? {
-                    let words = format!("the commit does not build on `{old}`, and the push is not forced");
+                    let words = format!("the commit does not build on `{old}`, {NOT_FORCED}");
                     return Err(Stop::Refused { reference: Some(update.reference.clone()), words });
                 }
             }
             commands.push(Command { reference: update.reference.clone(), old, new: plan.commit });
         }
         if !commands.is_empty() && !plan.options.is_empty() && !server.takes_options() {
-            let words = "it takes no push options".to_owned();
+            let words = NO_OPTIONS.to_owned();
             return Err(Stop::Refused { reference: None, words });
         }
         Ok(commands)

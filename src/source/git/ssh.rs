@@ -107,6 +107,11 @@ impl SshClients {
 }
 
 impl SshRemote {
+    /// `host:port`.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Starts `service` for the repository.
     pub(crate) async fn start(&self, service: &str, version2: bool) -> Result<SshReader, GitErrorKind> {
         let known = self.clients.sessions.lock().expect("held for one lookup").get(&self.key).cloned();
