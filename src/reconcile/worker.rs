@@ -206,8 +206,13 @@ fn count(inner: &Inner, job: &LeasedJob, result: &JobResult, took: Duration) {
 }
 
 /// Boxed: a job's future is large, and lives as long as its cluster takes.
-fn reconcile<'a>(inner: &'a Inner, job: &'a LeasedJob, cancel: CancellationToken) -> BoxFuture<'a, Ended> {
-    run_story(inner, job, cancel).boxed()
+fn reconcile<'a>(
+    inner: &'a Inner,
+    job: &'a LeasedJob,
+    cancel: CancellationToken,
+    basis: Arc<Mutex<Basis>>,
+) -> BoxFuture<'a, Ended> {
+    run_story(inner, job, cancel, basis).boxed()
 }
 
 async fn run_story(
