@@ -219,7 +219,7 @@ async fn split(state: &std::path::Path, commits: &[String]) {
         parts.entry("0 stored, since received".into()).or_default().push(since(delivery.stored_at));
         for step in &story.steps {
             parts.entry(format!("1 {} takes", step.step)).or_default().push(step.duration);
-            if ["fetch", "apply", "push"].contains(&step.step.as_str()) {
+            if ["fetch", "history", "announce", "push", "apply"].contains(&step.step.as_str()) {
                 let begins = since(step.started_at);
                 parts.entry(format!("2 {} begins, since received", step.step)).or_default().push(begins);
                 parts

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::change::{Change, ChangeKind, ChangeTarget};
 use super::config::{ConfigMap, Secret};
 use super::overlay::Overlay;
-use super::problem::{ConfigError, InvalidObject, ManifestProblem};
+use super::problem::{ChangeError, ConfigError, InvalidObject, ManifestProblem};
 use super::store::{GeneratedRecord, StatusRecord, StoredObjects};
 use crate::model::{Kind, ObjectKey, Timestamp};
 
@@ -361,6 +361,35 @@ impl State {
             generation: entry.object.metadata().generation,
             spec_hash: entry.spec_hash.clone(),
         })
+    }
+
+    /// What is to be kept of an object once its status is this one; `None` when it is that already.
+    pub(super) fn status_to_be(
+        &self,
+        key: &ObjectKey,
+        uid: &str,
+        status: &Value,
+    ) -> Result<Option<StatusRecord>, ChangeError> {
+        let entry = self.entries.get(key).ok_or_else(|| ChangeError::NotFound(key.clone()))?;
+        let found = &entry.object.metadata().uid;
+        if found != uid {
+            return Err(ChangeError::UidMismatch {
+                key: key.clone(),
+                expected: uid.to_owned(),
+                found: found.clone(),
+            });
+        }
+        let mut object = FluxObject::clone(&entry.object);
+        object
+            .set_status_json(status)
+            .map_err(|error| ChangeError::BadStatus { key: key.clone(), reason: error.to_string() })?;
+        let status = object.status_json();
+        Ok((status != entry.object.status_json()).then(|| StatusRecord {
+            object: key.clone(),
+            status,
+            generation: object.metadata().generation,
+            spec_hash: entry.spec_hash.clone(),
+        }))
     }
 
     /// Puts an object in, works out its generation, and returns what to keep of it if that rose.
