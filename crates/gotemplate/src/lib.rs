@@ -29,6 +29,7 @@
 
 pub mod builtins;
 mod code;
+mod collections;
 mod compile;
 pub mod error;
 mod exec;

@@ -5,6 +5,7 @@
 //! stays there until something is written to it; only the child maps that were looked at are thawed.
 
 use crate::frozen::FrozenMap;
+use crate::text::prefix;
 use crate::watch::Watched;
 use crate::{GoType, Str, Value};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -314,7 +315,8 @@ impl Default for Map {
 }
 
 fn find(entries: &[(Str, Value)], key: &[u8]) -> Result<usize, usize> {
-    entries.binary_search_by(|(k, _)| k.as_bytes().cmp(key))
+    let first = prefix(key);
+    entries.binary_search_by(|(k, _)| k.compare(key, first))
 }
 
 fn thaw(base: &FrozenMap, thawed: &mut Vec<(usize, Value)>, index: usize) -> Value {

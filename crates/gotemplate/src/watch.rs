@@ -3,6 +3,7 @@
 //! It hands its watch on to the maps that are found in it, with the way that led there, so that the
 //! notes read like the paths a person writes. Nothing here changes what a template sees.
 
+use crate::text::prefix;
 use crate::{FrozenMap, Map, Str};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -67,8 +68,8 @@ impl Watched {
 
     /// Any other key was asked for.
     pub(crate) fn key(&self, key: &[u8]) {
-        let mut keys = self.keys.borrow_mut();
-        if let Err(at) = keys.binary_search_by(|known| known.as_bytes().cmp(key)) {
+        let (first, mut keys) = (prefix(key), self.keys.borrow_mut());
+        if let Err(at) = keys.binary_search_by(|known| known.compare(key, first)) {
             keys.insert(at, Str::new(key));
         }
     }
@@ -112,6 +113,12 @@ impl Watched {
 }
 
 fn push(path: &mut String, key: &Str) {
+    if let Some(plain) = key.to_str()
+        && !key.iter().any(|c| matches!(c, b'.' | b'\\' | b'*'))
+    {
+        path.push_str(plain);
+        return;
+    }
     for c in key.to_string_lossy().chars() {
         if matches!(c, '.' | '\\' | '*') {
             path.push('\\');

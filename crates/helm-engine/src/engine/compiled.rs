@@ -182,6 +182,10 @@ impl CompiledChart {
         values.map_or_else(|| serde_json::json!({}), crate::values::map_to_json)
     }
 
+    fn is_apart(&self) -> bool {
+        self.profile.chart_v3_apart && self.metadata().api_version == "v3"
+    }
+
     /// What `helm` checks before it renders: that the chart is no library and its subcharts are there.
     ///
     /// # Errors
@@ -190,6 +194,9 @@ impl CompiledChart {
         let kind = &self.metadata().chart_type;
         if !matches!(kind.as_str(), "" | "application") {
             return Err(RenderError::NotInstallable(kind.clone()));
+        }
+        if self.is_apart() && !self.metadata().dependencies.is_empty() {
+            return Err(RenderError::DependencyType);
         }
         Ok(self.source.check_present()?)
     }
@@ -257,6 +264,9 @@ impl CompiledChart {
         values: &impl UserValues,
         context: &RenderContext<'_>,
     ) -> Result<Executed, RenderError> {
+        if self.is_apart() {
+            return Err(RenderError::ApiVersion);
+        }
         check_release_name(&context.release.name)?;
         let user = Arc::new(values.user_values().into_owned());
         let (plan, mut warnings) = self.plan(&user)?;

@@ -21,7 +21,8 @@ pub struct Reads {
     /// Values, by their path from the root chart on: `image.tag` for one that was asked for, there or
     /// not; `resources.*` for a table that was gone through, printed or copied, with all below it. A
     /// subchart's globals stand there under both names, `sub.global.x` and `global.x`. Values that only
-    /// conditions, tags, imports or schemas look at are not among them.
+    /// conditions, tags, imports or schemas look at are not among them. Empty unless
+    /// [`RenderContext::note_values`](super::RenderContext::note_values) asks for it.
     pub values: BTreeSet<String>,
     /// Parts of `.Capabilities`, as `KubeVersion` or `APIVersions/apps/v1`.
     pub capabilities: BTreeSet<String>,

@@ -138,7 +138,9 @@ impl Shared<'_> {
             subcharts.insert(name, Value::Map(below));
         }
         // Only now: looking for the subcharts' tables is not what templates do.
-        self.watch.over(&values, path);
+        if self.execution.context.note_values {
+            self.watch.over(&values, path);
+        }
         scope
     }
 }
