@@ -16,6 +16,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::model::{Network, ParseNetworkError};
 use crate::telemetry::{LogFormat, LogSettings};
 use raw::Raw;
 pub use raw::{AgentFlags, ClientFlags, Environment, Flags, ProcessEnvironment};
@@ -38,6 +39,10 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// The address under which forges reach us.
     pub public_url: Option<Url>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Accept webhooks that are signed with SHA-1 alone.
+    pub accept_sha1: bool,
     /// The state directory.
     pub state: PathBuf,
     /// Logs.
@@ -137,6 +142,8 @@ impl Settings {
             api_token: raw.parsed("api-token-file", token)?,
             metrics_listen: raw.parsed("metrics-listen", address_or_off)?.flatten(),
             public_url: raw.parsed("public-url", web_address)?,
+            trusted_proxies: raw.parsed("trusted-proxies", networks)?.unwrap_or_default(),
+            accept_sha1: raw.required("accept-sha1", switch)?,
             state: state(&raw, environment)?,
             log: LogSettings {
                 level: raw
@@ -277,6 +284,12 @@ fn token(file: &str) -> Result<SecretString, String> {
         ));
     }
     Ok(SecretString::from(token.to_owned()))
+}
+
+fn networks(text: &str) -> Result<Vec<Network>, String> {
+    text.split(',')
+        .map(|one| one.trim().parse().map_err(|error: ParseNetworkError| error.to_string()))
+        .collect()
 }
 
 fn switch(text: &str) -> Result<bool, String> {

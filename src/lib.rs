@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+pub mod image;
 pub mod model;
 pub mod notify;
 pub mod objects;

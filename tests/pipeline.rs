@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(unreachable_pub)]
+#[path = "automation/mod.rs"]
+mod automation;
 mod support;
 
 use serde_json::Value;
@@ -110,7 +113,7 @@ fn ready_status(status: &Value) -> Option<&str> {
     status["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")?["status"].as_str()
 }
 
-/// `sluice demo --tour`, with the real git as the client: steps 4, 5, 11 and 12 of the scenario.
+/// `sluice demo --tour`, with the real git as the client: steps 4 to 8, 11 and 12 of the scenario.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demonstrations_tour_plays_to_its_end() {
     rustls::crypto::ring::default_provider().install_default().ok();
@@ -122,4 +125,124 @@ async fn the_demonstrations_tour_plays_to_its_end() {
     };
     let played = Box::pin(sluice::demo::tour::run(options, async |_, _| Ok(())));
     Box::pin(support::patiently("the tour", played)).await.unwrap();
+}
+
+fn condition<'s>(status: &'s Value, kind: &str) -> Option<&'s Value> {
+    status["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+/// `spec.verify`, with commits that the real git signs.
+#[tokio::test(flavor = "multi_thread")]
+async fn h81_only_signed_revisions_become_artifacts() {
+    let pipeline = Pipeline::start().await;
+    let place = pipeline.dir.path().to_owned();
+    let run = |program: &str, directory: &str, arguments: &[&str]| {
+        let output = std::process::Command::new(program)
+            .args(arguments)
+            .current_dir(place.join(directory))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let key = place.join("key").display().to_string();
+    run("ssh-keygen", ".", &["-q", "-t", "ed25519", "-N", "", "-C", "dev", "-f", &key]);
+    run("git", ".", &["clone", "-q", &pipeline.repository.path().display().to_string(), "work"]);
+    let commit = |sign: bool| {
+        let setting = format!("user.signingKey={key}");
+        let mut arguments = vec![
+            "-c",
+            "user.name=Dev",
+            "-c",
+            "user.email=dev@example.com",
+            "-c",
+            "gpg.format=ssh",
+            "-c",
+            &setting,
+        ];
+        arguments.extend(["commit", "-q", "--allow-empty", "-m", "Change nothing"]);
+        if sign {
+            arguments.push("-S");
+        }
+        run("git", "work", &arguments);
+        run("git", "work", &["push", "-q", "origin", "HEAD:master"]);
+        run("git", "work", &["rev-parse", "HEAD"])
+    };
+    let url = pipeline
+        .objects
+        .get_as::<flux_api::GitRepository>("gitops-project", "git-repo")
+        .map(|git| git.spec.url)
+        .unwrap();
+    let public = std::fs::read_to_string(place.join("key.pub")).unwrap();
+    let manifest = |mode: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: team, namespace: gitops-project}}\nstringData:\n  team.sshpub: {public}---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: signed, namespace: gitops-project}}\nspec:\n  interval: 10m\n  url: {url}\n  ref: {{branch: master}}\n  verify:\n    mode: {mode}\n    secretRef: {{name: team}}\n"
+        )
+    };
+    let source = ObjectKey::new(Kind::GitRepository, "gitops-project", "signed");
+    let look = async || {
+        let asked = [("reconcile.fluxcd.io/requestedAt".to_owned(), uuid::Uuid::new_v4().to_string())];
+        pipeline.objects.annotate(&source, asked.into()).await.unwrap();
+    };
+    let write = |text: String| {
+        std::fs::write(place.join("manifests/verify.new"), text).unwrap();
+        std::fs::rename(place.join("manifests/verify.new"), place.join("manifests/verify.yaml")).unwrap();
+    };
+    // the first look finds a commit that nobody signed: there is nothing to serve
+    write(manifest("HEAD"));
+    let refused =
+        |status: &Value| condition(status, "SourceVerified").is_some_and(|one| one["status"] == "False");
+    pipeline.until(&source, refused).await;
+    let status = pipeline.status(&source);
+    assert!(status["artifact"].is_null(), "{status}");
+    for kind in ["SourceVerified", "Ready"] {
+        let one = condition(&status, kind).unwrap();
+        assert_eq!(
+            (&one["status"], &one["reason"]),
+            (&"False".into(), &"InvalidCommitSignature".into()),
+            "{one}"
+        );
+        let message = one["message"].as_str().unwrap();
+        assert!(message.ends_with("failed: unsupported signature type: empty"), "{message}");
+    }
+    assert!(condition(&status, "FetchFailed").is_none(), "{status}");
+
+    let good = commit(true);
+    look().await;
+    pipeline.ready(&source).await;
+    let status = pipeline.status(&source);
+    let verified = condition(&status, "SourceVerified").unwrap();
+    assert_eq!((&verified["status"], &verified["reason"]), (&"True".into(), &"Succeeded".into()));
+    let message = verified["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(&format!("verified signature of\n\t- commit '{good}' with key 'SHA256:")),
+        "{message}"
+    );
+    assert_eq!(status["sourceVerificationMode"], "HEAD");
+    assert_eq!(status["artifact"]["revision"], format!("master@sha1:{good}"));
+
+    // an unsigned commit does not take its place
+    let bad = commit(false);
+    look().await;
+    pipeline.until(&source, refused).await;
+    let status = pipeline.status(&source);
+    assert_eq!(status["artifact"]["revision"], format!("master@sha1:{good}"), "the last good one stays");
+    assert!(condition(&status, "Ready").unwrap()["message"].as_str().unwrap().contains(&bad));
+
+    // what can never be verified needs a change of the object
+    write(manifest("TagAndHEAD"));
+    pipeline.until(&source, |status| condition(status, "Stalled").is_some()).await;
+    let status = pipeline.status(&source);
+    assert_eq!(condition(&status, "Stalled").unwrap()["reason"], "InvalidVerificationMode");
+    let again = commit(true);
+    write(manifest("HEAD"));
+    pipeline.ready(&source).await;
+    let status = pipeline.status(&source);
+    assert_eq!(status["artifact"]["revision"], format!("master@sha1:{again}"));
+    assert!(condition(&status, "Stalled").is_none());
+    pipeline.stop().await;
 }

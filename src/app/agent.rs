@@ -166,6 +166,11 @@ impl Agent {
             shutdown: shutdown.clone(),
         };
         if let Some(listener) = hooks {
+            let (keys, until) = (receiver.clone(), shutdown.clone());
+            agent.supervise("the keeper of issuers' keys", async move {
+                keys.keep_keys(until).await;
+                Ok(())
+            });
             let shutdown = shutdown.clone();
             let router = receiver::router(receiver);
             agent.supervise("the webhook listener", async move {

@@ -9,7 +9,7 @@ use crate::config::{Flags, ProcessEnvironment, Settings};
 use crate::demo::tour::{self, DemoOptions};
 use crate::telemetry;
 
-/// Run a whole small world in one process: git repository, two member clusters, a chat
+/// Run a whole small world in one process: git repository, image registry, two member clusters, a chat
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// Play the steps, check each, and exit
@@ -24,6 +24,9 @@ pub(super) struct DemoArgs {
     /// The port of the git repository; 0: any
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     git_port: u16,
+    /// The port of the image registry; 0: any
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    registry_port: u16,
     /// Where everything is kept; without it in a directory that goes with the demo
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -45,6 +48,7 @@ pub(super) async fn run(args: DemoArgs, cx: &Context) -> anyhow::Result<ExitCode
         kubeconfigs: args.kubeconfigs,
         hook_port: args.hook_port,
         git_port: args.git_port,
+        registry_port: args.registry_port,
         dir: args.dir,
     };
     tour::run(options, async |agent, state| {

@@ -219,10 +219,16 @@ fn address(hook: &HookLine, base: Option<&url::Url>) -> anyhow::Result<String> {
 }
 
 fn provider(kind: &str) -> anyhow::Result<Provider> {
-    let parsed = serde_json::from_value::<ReceiverType>(kind.into()).ok().and_then(Provider::of);
-    parsed.with_context(|| {
-        format!("cannot sign for receivers of type `{kind}`\nhint: types are generic, generic-hmac, github, gitlab, bitbucket, harbor")
-    })
+    let parsed = serde_json::from_value::<ReceiverType>(kind.into()).ok().map(Provider::of);
+    let provider = parsed.with_context(|| {
+        format!("`{kind}` is no type of a Receiver\nhint: types are {}", ReceiverType::WORDS.join(", "))
+    })?;
+    if !provider.signs() {
+        bail!(
+            "cannot sign for receivers of type `{kind}`: their senders prove themselves by a token that only its issuer can make\nhint: send it with `curl -H \"Authorization: Bearer $TOKEN\"`"
+        );
+    }
+    Ok(provider)
 }
 
 fn token(file: Option<&Path>) -> anyhow::Result<SecretString> {

@@ -59,6 +59,8 @@ pub(super) async fn serve(settings: Settings, dir: PathBuf) -> anyhow::Result<()
     options.reconciler.no_cross_namespace_refs = settings.no_cross_namespace_refs;
     options.reconciler.default_service_account.clone_from(&settings.default_service_account);
     options.receiver.no_cross_namespace_refs = settings.no_cross_namespace_refs;
+    options.receiver.trusted_proxies.clone_from(&settings.trusted_proxies);
+    options.receiver.accept_sha1 = settings.accept_sha1;
     let mut agent = Agent::start(options).await?;
     attach(&mut agent, &settings).await?;
     for problem in agent.objects.problems() {

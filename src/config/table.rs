@@ -77,6 +77,20 @@ pub(super) const TABLE: &[Row] = &[
         "The address under which forges reach `listen`, for `sluice hook url`",
     ),
     row(
+        "trusted-proxies",
+        Agent,
+        Text("NETS"),
+        "",
+        "Proxies in front of `listen` whose X-Forwarded-For is believed: addresses or networks, separated by commas. Senders are counted by it when their proofs fail",
+    ),
+    row(
+        "accept-sha1",
+        Agent,
+        Switch,
+        "true",
+        "Accept webhooks signed with SHA-1 alone, as Flux does; Nexus, which knows nothing else, is not concerned",
+    ),
+    row(
         "state",
         Both,
         Text("DIR"),

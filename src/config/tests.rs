@@ -115,6 +115,20 @@ fn refusals_name_what_the_user_wrote() {
 }
 
 #[test]
+fn proxies_are_networks_and_sha1_can_be_switched_off() {
+    let settings = load(&[("trusted-proxies", "10.0.0.0/8, ::1"), ("accept-sha1", "false")], &[]).unwrap();
+    assert_eq!(settings.trusted_proxies.len(), 2);
+    assert!(settings.trusted_proxies[0].contains("10.1.2.3".parse().unwrap()));
+    assert!(!settings.accept_sha1);
+    let settings = load(&[], &[]).unwrap();
+    assert!(settings.trusted_proxies.is_empty() && settings.accept_sha1);
+    insta::assert_snapshot!(refusal(&[("trusted-proxies", "10.0.0.0/33")], &[]), @r"
+    `--trusted-proxies` cannot be `10.0.0.0/33`: `10.0.0.0/33` is no network
+    hint: write an address, or an address and a prefix length, for example `10.0.0.0/8`
+    ");
+}
+
+#[test]
 fn a_client_reads_the_same_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("sluice.toml");

@@ -45,7 +45,7 @@ impl HookTarget {
         *self.0.lock().expect("held for one write") = Some((url.into(), token.into()));
     }
 
-    fn get(&self) -> Option<(String, String)> {
+    pub(super) fn get(&self) -> Option<(String, String)> {
         self.0.lock().expect("held for one read").clone()
     }
 }

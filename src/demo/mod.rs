@@ -2,6 +2,7 @@
 
 pub mod forge;
 pub mod git_server;
+pub mod registry;
 pub mod repository;
 pub mod sink;
 pub mod tour;

@@ -1,5 +1,7 @@
 //! `sluice demo`: the whole small world in one process, served for a person to play with, or shown step by step.
 
+mod images;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -13,8 +15,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::forge::{Answered, Forge, signature};
+use super::registry::{ImageAnswered, Registry};
 use super::sink::{Message, Sink};
-use super::world::World;
+use super::world::{Images, World};
 use crate::app::{Agent, AgentOptions};
 use crate::cluster::{Cluster, ClusterIdentity, ObjectId, SecretBytes};
 use crate::model::{Kind, ObjectKey};
@@ -23,6 +26,9 @@ use crate::receiver::hook_path;
 
 /// The namespace of every object of the demonstration.
 const NAMESPACE: &str = "gitops-project";
+
+/// The image of the chart, by its path in a registry.
+const IMAGE: &str = "nuclearwu/hello-kubernetes";
 
 /// How long the tour waits for anything.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -38,18 +44,25 @@ pub struct DemoOptions {
     pub hook_port: u16,
     /// The port of the git repository; 0 for any.
     pub git_port: u16,
+    /// The port of the image registry; 0 for any.
+    pub registry_port: u16,
     /// Where everything is kept; a fresh temporary directory without it.
     pub dir: Option<PathBuf>,
 }
 
 struct Stage {
+    world: World,
     forge: Forge,
+    registry: Registry,
+    images: Images,
     objects: Objects,
     members: [Cluster; 2],
     simulated: Option<[ClusterHandle; 2]>,
     hook_url: String,
+    image_hook_url: String,
     token: String,
     answered: mpsc::Receiver<Answered>,
+    image_answered: mpsc::Receiver<ImageAnswered>,
     chat: mpsc::Receiver<Message>,
     manifests: PathBuf,
     state: PathBuf,
@@ -85,6 +98,9 @@ pub async fn run(
     let (answered_sender, answered) = mpsc::channel(64);
     let (forge, forge_tasks) = Forge::create(&dir.join("git"), options.git_port, answered_sender).await?;
     tasks.spawn(forge_tasks.run(stop.clone()));
+    let (image_sender, image_answered) = mpsc::channel(64);
+    let (registry, registry_tasks) = Registry::create(options.registry_port, image_sender).await?;
+    tasks.spawn(registry_tasks.run(stop.clone()));
     let (sink, chat_url, chat) = Sink::open().await.context("failed to open a port for the chat")?;
     tasks.spawn(sink.run(stop.clone()));
 
@@ -92,18 +108,25 @@ pub async fn run(
         .await
         .with_context(|| format!("failed to open port {} for webhooks", options.hook_port))?;
     let token = uuid::Uuid::new_v4().simple().to_string();
-    let path = hook_path(token.as_bytes(), "push", NAMESPACE);
-    let hook_url = format!("http://{}{path}", hooks.local_addr()?);
+    let images = Images {
+        image: format!("{}/{IMAGE}", registry.host),
+        hook_token: uuid::Uuid::new_v4().simple().to_string(),
+    };
+    let hooks_at = hooks.local_addr()?;
+    let hook_url = format!("http://{hooks_at}{}", hook_path(token.as_bytes(), "push", NAMESPACE));
+    let image_path = hook_path(images.hook_token.as_bytes(), "image-push", NAMESPACE);
+    let image_hook_url = format!("http://{hooks_at}{image_path}");
     let manifests = dir.join("manifests");
     let state = dir.join("state");
-    World {
+    let world = World {
         git_url: forge.url.clone(),
         kubeconfigs: kubeconfigs.clone(),
         hook_token: token.clone(),
         chat_url: Some(chat_url),
-    }
-    .write_manifests(&manifests)
-    .with_context(|| format!("failed to write manifests to `{}`", manifests.display()))?;
+    };
+    world
+        .write_manifests(&manifests)
+        .with_context(|| format!("failed to write manifests to `{}`", manifests.display()))?;
 
     let mut agent_options = AgentOptions::new(&manifests, &state);
     agent_options.hooks = Some(hooks);
@@ -121,13 +144,18 @@ pub async fn run(
             .map_err(anyhow::Error::from)
     };
     let mut stage = Stage {
+        world,
         forge,
+        registry,
+        images,
         objects: agent.objects.clone(),
         members: [member(0)?, member(1)?],
         simulated,
         hook_url,
+        image_hook_url,
         token,
         answered,
+        image_answered,
         chat,
         manifests,
         state,
@@ -253,9 +281,10 @@ impl Stage {
             let container = &deployment["spec"]["template"]["spec"]["containers"][0];
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             say(format!(
-                "    member{member}  service {:<9}  replicas {}  message {:?}  release v{}",
+                "    member{member}  service {:<9}  replicas {}  image {:<6}  message {:?}  release v{}",
                 text(&service["spec"]["type"]),
                 deployment["spec"]["replicas"],
+                text(&container["image"]).rsplit(':').next().unwrap_or_default(),
                 text(&container["env"][0]["value"]),
                 self.status(&release(member))["history"][0]["version"],
             ));
@@ -271,6 +300,7 @@ impl Stage {
         };
         say("A small world in one process:");
         say(format!("  git repository   {}", self.forge.url));
+        say(format!("  image registry   {}", self.registry.url()));
         say(format!("  webhook          {}", self.hook_url));
         say(format!("  member clusters  {clusters}"));
         say(format!("  manifests        {}", self.manifests.display()));
@@ -288,12 +318,16 @@ impl Stage {
         self.show_members().await?;
         say("");
         if !tour {
+            self.automate_images().await?;
             let state = self.state.display();
             say("Try, in another terminal:");
             say(format!("  git clone {} /tmp/hello && cd /tmp/hello", self.forge.url));
             say("  sed -i 's/type: ClusterIP/type: NodePort/' helm-chart/values.yaml");
             say("  git commit -am 'Open the service' && git push");
+            say("  # a new tag, as a registry gets it from `docker push` (here: the same image again):");
+            say(self.retag_command("1.0.1"));
             say(format!("  sluice --state {state} get helmreleases"));
+            say(format!("  sluice --state {state} get images all"));
             say(format!("  sluice --state {state} deliveries list"));
             say(format!("  sluice --state {state} explain HelmRelease/{NAMESPACE}/member1-app"));
             let body = r#"{"ref":"refs/heads/master"}"#;
@@ -314,6 +348,7 @@ impl Stage {
                     return Ok(());
                 }
                 Some(answer) = self.answered.recv() => say(describe(&answer)),
+                Some(answer) = self.image_answered.recv() => say(images::describe(&answer)),
                 Some(message) = self.chat.recv() => say(format!("  chat ← {}", first_line(message.text()))),
             }
             std::io::stdout().lock().flush().ok();
@@ -359,6 +394,8 @@ impl Stage {
                 clone.extend([url, ".".to_owned()]);
                 git(clone).await?;
             }
+            // The automation commits, too.
+            git(words("pull --quiet --ff-only origin master")).await?;
             let file = work.join(&path);
             let text = std::fs::read_to_string(&file)?;
             anyhow::ensure!(text.contains(&from), "`{path}` has no `{from}`");
@@ -370,12 +407,23 @@ impl Stage {
             git(words("push --quiet origin master")).await?;
             pushed_at
         };
-        let answer = tokio::time::timeout(PATIENCE, self.answered.recv())
-            .await
-            .ok()
-            .flatten()
-            .context("the forge sent no hook")?;
-        Ok((answer, pushed_at))
+        let head = self.forge.repository.head("master")?.unwrap_or_default();
+        Ok((self.answer_for(&head).await?, pushed_at))
+    }
+
+    /// The forge's hook for this commit; hooks for others, such as the automation's, are passed over.
+    async fn answer_for(&mut self, commit: &str) -> anyhow::Result<Answered> {
+        let answered = &mut self.answered;
+        let wait = async {
+            loop {
+                match answered.recv().await {
+                    Some(answer) if answer.commit == commit => return Some(answer),
+                    Some(_) => {}
+                    None => return None,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.ok().flatten().context("the forge sent no hook")
     }
 
     async fn tour(&mut self) -> anyhow::Result<()> {
@@ -406,6 +454,9 @@ impl Stage {
             pushed.elapsed().as_millis()
         ));
         self.show_members().await?;
+
+        self.automate_images().await?;
+        self.push_an_image().await?;
 
         say("► step 11: deliveries that must do nothing");
         self.deliveries_that_do_nothing().await?;

@@ -29,7 +29,31 @@ pub struct World {
     pub chat_url: Option<String>,
 }
 
+/// What image automation needs besides.
+#[derive(Debug, Clone)]
+pub struct Images {
+    /// The image without a tag: `127.0.0.1:5000/nuclearwu/hello-kubernetes`.
+    pub image: String,
+    /// What the registry sends as `Authorization`.
+    pub hook_token: String,
+}
+
 impl World {
+    /// Writes the manifests of image automation beside the others, and gives the repository a log-in, as whoever
+    /// turns it on has to.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write_image_manifests(&self, images: &Images, dir: &Path) -> std::io::Result<()> {
+        let fill = |text: &str| {
+            text.replace("$GIT_URL", &self.git_url)
+                .replace("$IMAGE_TOKEN", &images.hook_token)
+                .replace("$IMAGE", &images.image)
+        };
+        std::fs::write(dir.join("git-repo.yaml"), fill(include_str!("manifests/git-repo-push.yaml")))?;
+        std::fs::write(dir.join("images.yaml"), fill(include_str!("manifests/images.yaml")))
+    }
+
     /// Writes the manifests that deliver the chart to both members.
     ///
     /// # Errors

@@ -5,9 +5,11 @@
 mod clock;
 mod event;
 mod ids;
+mod network;
 mod object;
 
 pub use clock::{Clock, Timestamp};
 pub use event::{Event, Severity};
 pub use ids::{Cause, CauseKind, DeliveryId, Digest, JobId, Revision};
+pub use network::{Network, ParseNetworkError};
 pub use object::{Kind, ObjectKey, ParseObjectKeyError};

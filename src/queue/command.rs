@@ -6,6 +6,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::sqlite::{self, Finished};
+use super::tags::TagChange;
 use super::{
     Applied, Generated, JobResult, Lease, LeasedJob, LeasedMessage, MessageLease, MessageOutcome,
     NewDelivery, NewJob, NewMessage, NewStatus, Overlay, QueueSettings, Recorded, Step, StoreError,
@@ -45,6 +46,8 @@ pub(super) enum Keep {
     Overlay(Overlay),
     NoOverlay(ObjectKey),
     Applied(Applied),
+    Tags(TagChange),
+    NoTags(ObjectKey),
     Forget(ObjectKey),
 }
 
@@ -272,6 +275,8 @@ async fn keep(conn: &mut SqliteConnection, change: &Keep, now: i64) -> sqlx::Res
         Keep::Overlay(overlay) => sqlite::put_overlay(conn, overlay).await,
         Keep::NoOverlay(key) => sqlite::delete_overlay(conn, key).await,
         Keep::Applied(applied) => sqlite::put_applied(conn, applied).await,
+        Keep::Tags(change) => sqlite::change_tags(conn, change).await,
+        Keep::NoTags(key) => sqlite::forget_tags(conn, &key.to_string()).await,
         Keep::Forget(key) => sqlite::forget(conn, key, now).await,
     }
 }

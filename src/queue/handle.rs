@@ -136,7 +136,10 @@ impl Queue {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    async fn reader(&self, attempt: &'static str) -> Result<PoolConnection<sqlx::Sqlite>, StoreError> {
+    pub(super) async fn reader(
+        &self,
+        attempt: &'static str,
+    ) -> Result<PoolConnection<sqlx::Sqlite>, StoreError> {
         self.readers.acquire().await.map_err(|error| sqlite::classify(attempt, &error))
     }
 
@@ -341,7 +344,7 @@ impl Queue {
 
     // --- what is kept per object ---
 
-    async fn keep(&self, change: Keep) -> Result<(), StoreError> {
+    pub(super) async fn keep(&self, change: Keep) -> Result<(), StoreError> {
         self.ask(Write::Keep, vec![change]).await
     }
 

@@ -16,6 +16,7 @@ mod shared;
 mod sqlite;
 mod status;
 mod step;
+mod tags;
 mod writer;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod inbox;
 mod jobs;
 mod model;
 mod outbox;
+mod tags;
 mod upkeep;
 
 use std::path::Path;

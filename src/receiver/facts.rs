@@ -36,6 +36,9 @@ pub struct Change {
     /// The commit after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// The image or chart repository, where each change of several has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// The image or chart tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
@@ -69,6 +72,10 @@ pub struct Facts {
     /// The git repository an image belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_repository: Option<String>,
+    /// A registry's own report: every image that changed is named, and what is neither push nor deletion (a pull, a
+    /// scan) changed none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub registry: bool,
 }
 
 impl Facts {
@@ -87,6 +94,18 @@ impl Facts {
         }
     }
 
+    /// A registry's own report of these changes, each with its repository.
+    pub(super) fn images(changes: Vec<Change>) -> Self {
+        let mut facts = Self { registry: true, ..Self::from_changes(changes) };
+        facts.repository = facts.change.repository.take();
+        facts
+    }
+
+    /// A registry's own report that changes nothing, about this repository.
+    pub(super) fn no_images(repository: Option<String>) -> Self {
+        Self { repository, ..Self::images(Vec::new()) }
+    }
+
     /// The same for a git repository with these URLs, best first.
     pub(super) fn git(mut self, urls: impl IntoIterator<Item = Option<String>>) -> Self {
         for url in urls.into_iter().flatten().filter(|url| !url.is_empty()) {
@@ -101,6 +120,14 @@ impl Facts {
     /// Every change there is.
     pub fn all_changes(&self) -> &[Change] {
         self.changes.as_deref().unwrap_or(std::slice::from_ref(&self.change))
+    }
+
+    /// Every change with the image repository it concerns, as the payload names it.
+    pub(super) fn image_changes(&self) -> impl Iterator<Item = (&str, &Change)> {
+        let common = self.repository.as_deref();
+        self.all_changes()
+            .iter()
+            .filter_map(move |change| Some((change.repository.as_deref().or(common)?, change)))
     }
 }
 
@@ -124,13 +151,41 @@ pub(super) fn commit(text: Option<String>) -> Option<String> {
     })
 }
 
-/// A manifest digest that is whole.
+/// A manifest digest that is whole: a masked or shortened one is compared with nothing.
 pub(super) fn digest(text: Option<String>) -> Option<String> {
     text.filter(|text| {
-        text.split_once(':').is_some_and(|(algorithm, hex)| {
-            !algorithm.is_empty() && !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
+        let length = match text.split_once(':') {
+            Some(("sha256", hex)) => hex.len() == 64,
+            Some(("sha512", hex)) => hex.len() == 128,
+            _ => false,
+        };
+        let is_hex = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+        length && text.split(':').next_back().is_some_and(|hex| hex.bytes().all(is_hex))
     })
+}
+
+/// A tag as registries allow it; anything else would not be one in an address either.
+pub(super) fn tag(text: Option<String>) -> Option<String> {
+    text.filter(|text| {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        text.len() <= 128
+            && text.bytes().next().is_some_and(is_word)
+            && text.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
+    })
+}
+
+/// A repository below a registry's host, where one is known.
+pub(super) fn below(host: Option<&str>, path: &str) -> String {
+    match host.map(|host| host.trim_end_matches('/')).filter(|host| !host.is_empty()) {
+        Some(host) => format!("{host}/{path}"),
+        None => path.to_owned(),
+    }
+}
+
+/// The host of a URL as written, with its port.
+pub(super) fn host_of(url: &str) -> Option<&str> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    Some(rest.split(['/', '?', '#']).next()?).filter(|host| !host.is_empty())
 }
 
 /// A ref as git allows it to be written; control characters are nothing a forge sends.
@@ -155,7 +210,7 @@ pub(super) fn image(reference: &str) -> (String, Option<String>, Option<String>)
         Some(colon) => (&rest[..slash + colon], Some(rest[slash + colon + 1..].to_owned())),
         None => (rest, None),
     };
-    (repository.to_owned(), tag.filter(|tag| !tag.is_empty()), digest(digest_part))
+    (repository.to_owned(), self::tag(tag), digest(digest_part))
 }
 
 #[cfg(test)]
@@ -164,14 +219,16 @@ mod tests {
 
     #[test]
     fn image_references_are_cut_at_tag_and_digest_not_at_the_port() {
-        let cut = |text| {
+        let cut = |text: &str| {
             let (repository, tag, digest) = image(text);
             format!("{repository} {} {}", tag.unwrap_or_default(), digest.unwrap_or_default())
         };
         assert_eq!(cut("localhost:5000/a/b:1.0"), "localhost:5000/a/b 1.0 ");
         assert_eq!(cut("localhost:5000/a/b"), "localhost:5000/a/b  ");
-        assert_eq!(cut("ghcr.io/a/b@sha256:ab12"), "ghcr.io/a/b  sha256:ab12");
-        assert_eq!(cut("ghcr.io/a/b:1@sha256:ab12..."), "ghcr.io/a/b 1 ");
+        let whole = format!("sha256:{}", "ab".repeat(32));
+        assert_eq!(cut(&format!("ghcr.io/a/b@{whole}")), format!("ghcr.io/a/b  {whole}"));
+        assert_eq!(cut(&format!("ghcr.io/a/b:1@{whole}")), format!("ghcr.io/a/b 1 {whole}"));
+        assert_eq!(cut("ghcr.io/a/b:1@sha256:ab12"), "ghcr.io/a/b 1 ");
         assert_eq!(cut("b:1"), "b 1 ");
     }
 
@@ -180,5 +237,40 @@ mod tests {
         assert_eq!(commit(Some("0".repeat(40))), None);
         assert_eq!(commit(Some("main".into())), None);
         assert_eq!(commit(Some("a".repeat(40))), Some("a".repeat(40)));
+    }
+
+    #[test]
+    fn tags_and_digests_that_no_registry_could_hold_are_none() {
+        for bad in ["", "../x", "a/b", "a b", "-a", ".a", "a\u{202e}", "a:b", "%2e", &"a".repeat(129)] {
+            assert_eq!(tag(Some(bad.to_owned())), None, "{bad}");
+        }
+        for good in ["1.0.1", "latest", "_x", "v1-2_3", &"a".repeat(128)] {
+            assert_eq!(tag(Some(good.to_owned())).as_deref(), Some(good));
+        }
+        let hex = "ab".repeat(32);
+        for bad in
+            ["sha256:", &hex, "md5:ab", &format!("sha256:{}", hex.to_uppercase()), &format!("sha256:{hex}a")]
+        {
+            assert_eq!(digest(Some(bad.to_owned())), None, "{bad}");
+        }
+        assert!(digest(Some(format!("sha256:{hex}"))).is_some());
+        assert!(digest(Some(format!("sha512:{hex}{hex}"))).is_some());
+    }
+
+    #[test]
+    fn facts_survive_the_store() {
+        let change = |repository: &str, tag: &str| Change {
+            kind: FactKind::Push,
+            repository: Some(repository.to_owned()),
+            tag: Some(tag.to_owned()),
+            ..Change::default()
+        };
+        for changes in [vec![change("h/a", "1")], vec![change("h/a", "1"), change("h/b", "2")], Vec::new()] {
+            let facts = Facts::images(changes);
+            let stored = serde_json::to_value(&facts).unwrap();
+            assert_eq!(serde_json::from_value::<Facts>(stored).unwrap(), facts);
+        }
+        let one = Facts::images(vec![change("h/a", "1")]);
+        assert_eq!(one.image_changes().map(|(name, _)| name).collect::<Vec<_>>(), ["h/a"]);
     }
 }

@@ -1,6 +1,10 @@
 //! Reading an authentic body: strict about what JSON is, lenient about what a forge puts in.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::facts::Malformed;
 
@@ -19,6 +23,63 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
 pub(super) fn try_read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Malformed> {
     well_formed(body)?;
     Ok(serde_json::from_slice(body).unwrap_or_default())
+}
+
+/// More entries than any sender puts into one list.
+const MOST: usize = 10_000;
+
+/// A list with a bound: an empty object costs three bytes in a body and a hundred times that in memory.
+#[derive(Debug)]
+pub(super) struct Few<T>(Vec<T>);
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> IntoIterator for Few<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<T> std::ops::Deref for Few<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counting<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Counting<T> {
+            type Value = Few<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut few = Vec::new();
+                while let Some(one) = list.next_element()? {
+                    if few.len() == MOST {
+                        return Err(A::Error::custom(format!("a list has more than {MOST} entries")));
+                    }
+                    few.push(one);
+                }
+                Ok(Few(few))
+            }
+        }
+
+        deserializer.deserialize_seq(Counting(PhantomData))
+    }
 }
 
 /// Whether the bytes are one JSON value.
@@ -95,5 +156,17 @@ mod tests {
             assert!(check(body.as_bytes()).unwrap_err().contains("deeper than 128"), "{open}");
         }
         assert_eq!(check(br#"{"ref":"[[[\"[[["}"#), Ok(Some("[[[\"[[[".into())));
+    }
+
+    #[test]
+    fn a_list_of_millions_is_refused_before_it_fills_memory() {
+        #[derive(Debug, Deserialize)]
+        struct Lists {
+            x: Few<Push>,
+        }
+        let body = |count: usize| format!(r#"{{"x":[{}{{}}]}}"#, "{},".repeat(count - 1));
+        assert_eq!(read::<Lists>(body(MOST).as_bytes()).unwrap().x.len(), MOST);
+        let error = read::<Lists>(body(MOST + 1).as_bytes()).unwrap_err().0;
+        assert!(error.contains("more than 10000 entries"), "{error}");
     }
 }

@@ -1,11 +1,17 @@
 //! The webhook receiver: proves that a delivery is authentic, records it with the jobs it causes, and answers.
 //!
 //! The answer never waits for anything but one insert: nothing is fetched, rendered or applied here, and no cluster is
-//! talked to. Nothing is parsed or written before the proof holds, and no 2xx is sent before the row is on disk.
+//! talked to. Nothing is parsed or written before the proof holds, and no 2xx is sent before the row is on disk. The one
+//! exception: the public keys that identity tokens are checked with, which are fetched ahead of need (`keys`).
 //! Adding a sender is a file in `provider/`.
 
 mod facts;
+mod framing;
+mod identity;
+mod images;
 mod json;
+mod jwt;
+mod keys;
 mod limits;
 mod log;
 mod plan;
@@ -22,7 +28,6 @@ mod state;
 mod tests;
 
 pub use facts::{Change, FactKind, Facts};
-pub use limits::{Network, ParseNetworkError};
 pub use proof::Slot;
 pub use provider::Provider;
 pub use replay::Replay;

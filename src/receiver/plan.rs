@@ -1,16 +1,15 @@
 //! Which objects a delivery wakes, with which hint, and why it wakes no others. Plain data in, plain data out.
 //!
 //! Flux wakes everything a Receiver lists. So does this, except for what the payload proves to be untouched: a
-//! GitRepository that follows another repository or another ref.
+//! GitRepository that follows another repository or another ref, an ImageRepository or OCIRepository of another image.
 
-use flux_api::{
-    FluxObject, GitRepository, GitTarget, ImageRepository, OCIRepository, ObjectSelector, Receiver,
-};
+use flux_api::{FluxObject, GitRepository, GitTarget, ObjectSelector, Receiver};
 use serde_json::{Value, json};
 
 use super::facts::{Change, FactKind, Facts};
+use super::images::{Report, watched};
 use super::provider::Provider;
-use super::repository::{RepositoryId, image_repository, short_name};
+use super::repository::{RepositoryId, short_name};
 use crate::model::{Kind, ObjectKey};
 use crate::objects::Objects;
 
@@ -113,13 +112,15 @@ pub(super) fn plan(
     }
     let mut plan = match facts.change.kind {
         FactKind::Ping => return Plan::nothing("a ping"),
+        _ if facts.registry => match wake_watching(facts, listed) {
+            Some(plan) => plan,
+            // A scan of an image pulls it, and a pull is reported: waking the scan by it would never end.
+            None => return Plan::nothing("nothing was pushed or deleted"),
+        },
         FactKind::Push | FactKind::Create | FactKind::Delete if provider.names_what_changed() => {
             wake_touched(facts, listed)
         }
-        FactKind::Other if !provider.other_events_wake() => {
-            return Plan::nothing("nothing was pushed or deleted");
-        }
-        _ => Plan { wake: listed.iter().map(|object| wake(object, facts)).collect(), note: None },
+        _ => wake_all(facts, listed),
     };
     let notes: Vec<String> = plan.note.into_iter().chain(problems).collect();
     plan.note = match (notes.is_empty(), plan.wake.is_empty()) {
@@ -130,17 +131,50 @@ pub(super) fn plan(
     plan
 }
 
-/// Wakes what a push can have touched.
+/// Wakes everything.
+fn wake_all(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
+    let report = Report::read(facts, listed.iter().map(AsRef::as_ref));
+    Plan { wake: listed.iter().map(|object| wake(object, facts, &report)).collect(), note: None }
+}
+
+/// Wakes what a registry's report can have touched: what watches one of its images, and other kinds, which may depend
+/// on it in ways that are not known here. `None` if it touched nothing.
+fn wake_watching(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Option<Plan> {
+    let report = Report::read(facts, listed.iter().map(AsRef::as_ref));
+    if report.is_empty() {
+        return None;
+    }
+    let mut plan = Plan::default();
+    let (mut watching, mut others) = (0_usize, 0_usize);
+    for object in listed {
+        match watched(object) {
+            Some(image) if !report.concerns(image) => {
+                others += 1;
+                continue;
+            }
+            Some(_) => watching += 1,
+            None => {}
+        }
+        plan.wake.push(wake(object, facts, &report));
+    }
+    if watching == 0 && others > 0 {
+        plan.note = Some(format!("no source watches image repository {}", report.shown()));
+    }
+    Some(plan)
+}
+
+/// Wakes what a git push can have touched.
 fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
-    // Images, or a body that names neither repository nor ref: nothing can be ruled out.
+    // A body that names neither repository nor ref: nothing can be ruled out.
     let urls: Vec<RepositoryId> =
         facts.repository_urls.iter().filter_map(|url| RepositoryId::parse(url)).collect();
     let shorts: Vec<String> = facts.repository_urls.iter().filter_map(|url| short_name(url)).collect();
     let changes: Vec<&Change> =
         facts.all_changes().iter().filter(|change| change.git_ref.is_some()).collect();
     if changes.is_empty() || facts.repository_urls.is_empty() {
-        return Plan { wake: listed.iter().map(|object| wake(object, facts)).collect(), note: None };
+        return wake_all(facts, listed);
     }
+    let report = Report::read(facts, listed.iter().map(AsRef::as_ref));
     let repositories: Vec<(&GitRepository, Option<RepositoryId>)> = listed
         .iter()
         .filter_map(|object| object.get::<GitRepository>())
@@ -160,7 +194,7 @@ fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
     let mut other_ref = 0_usize;
     for object in listed {
         let Some(repository) = object.get::<GitRepository>() else {
-            plan.wake.push(wake(object, facts));
+            plan.wake.push(wake(object, facts, &report));
             continue;
         };
         if !follows(&RepositoryId::parse(&repository.spec.url)) {
@@ -217,43 +251,18 @@ fn push_hint(change: &Change, facts: &Facts) -> Value {
 }
 
 /// An object with the hint that concerns it: the tags pushed to the image repository it watches, or a commit.
-fn wake(object: &FluxObject, facts: &Facts) -> (ObjectKey, Value) {
-    let key = key_of(object);
-    let watched = match object {
-        FluxObject::ImageRepository(one) => Some(image_of(one)),
-        FluxObject::OCIRepository(one) => Some(chart_of(one)),
-        FluxObject::GitRepository(one) => {
+fn wake(object: &FluxObject, facts: &Facts, report: &Report<'_>) -> (ObjectKey, Value) {
+    let hint = match (object, watched(object)) {
+        (_, Some(image)) => report.hint(image),
+        (FluxObject::GitRepository(one), _) => {
             let pushed = facts.all_changes().iter().rev().find(|change| {
                 change.kind == FactKind::Push
                     && change.git_ref.is_some()
                     && concerns(one.spec.target(), change)
             });
-            return (key, pushed.map_or(Value::Null, |change| push_hint(change, facts)));
+            pushed.map_or(Value::Null, |change| push_hint(change, facts))
         }
-        _ => None,
-    };
-    let pushed = facts.repository.as_deref().and_then(image_repository);
-    let hint = match (watched.flatten(), pushed) {
-        (Some(watched), Some(pushed)) if watched == pushed => images(facts),
         _ => Value::Null,
     };
-    (key, hint)
-}
-
-fn image_of(repository: &ImageRepository) -> Option<String> {
-    image_repository(&repository.spec.image)
-}
-
-fn chart_of(repository: &OCIRepository) -> Option<String> {
-    image_repository(&repository.spec.url)
-}
-
-fn images(facts: &Facts) -> Value {
-    let pushed: Vec<Value> = facts
-        .all_changes()
-        .iter()
-        .filter(|change| change.kind == FactKind::Push && (change.tag.is_some() || change.digest.is_some()))
-        .map(|change| json!({ "repository": facts.repository, "tag": change.tag, "digest": change.digest }))
-        .collect();
-    if pushed.is_empty() { Value::Null } else { json!({ "images": pushed }) }
+    (key_of(object), hint)
 }

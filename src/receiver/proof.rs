@@ -202,6 +202,15 @@ pub(super) fn prefixed_hex(value: &[u8], tokens: &Tokens<'_>, accept_sha1: bool)
     Ok(Proof::Body(BodyProof::new(algorithm, vec![signature], tokens)))
 }
 
+/// The hexadecimal HMAC-SHA1 alone, as Nexus sends it.
+pub(super) fn bare_sha1(value: &[u8], tokens: &Tokens<'_>) -> Result<Proof, Refused> {
+    let signature = hex::decode(value).map_err(|_| Refused::Bad("the signature is malformed"))?;
+    if signature.is_empty() {
+        return Err(Refused::Bad("the signature is empty"));
+    }
+    Ok(Proof::Body(BodyProof::new(Algorithm::Sha1, vec![signature], tokens)))
+}
+
 /// How far the sender's clock may be off, either way.
 const TOLERANCE_SECONDS: i64 = 300;
 
@@ -258,6 +267,13 @@ pub(super) fn sign_hex(token: &[u8], body: &[u8]) -> String {
     let mut mac = Running::new(Algorithm::Sha256, token);
     mac.update(body);
     format!("sha256={}", hex::encode(mac.finish()))
+}
+
+/// The HMAC-SHA1 of a body, bare.
+pub(super) fn sign_bare_sha1(token: &[u8], body: &[u8]) -> String {
+    let mut mac = Running::new(Algorithm::Sha1, token);
+    mac.update(body);
+    hex::encode(mac.finish())
 }
 
 /// `v1,<base64>` of a body; `None` if the token is no signing token.

@@ -30,11 +30,7 @@ impl ReceiverState {
             .objects()
             .get_as::<Receiver>(&key.namespace, &key.name)
             .ok_or_else(|| format!("`{key}` is gone, and with it what its deliveries wake"))?;
-        let provider = receiver
-            .spec
-            .r#type
-            .and_then(Provider::of)
-            .ok_or_else(|| format!("`{key}` is of a type that is not supported"))?;
+        let provider = Provider::of(receiver.spec.receiver_type());
         let facts: Facts = serde_json::from_value(summary.facts.clone())
             .map_err(|error| format!("the facts of delivery `{}` cannot be read: {error}", summary.id))?;
         let (listed, problems) =

@@ -1,4 +1,4 @@
-//! When two URLs mean the same git repository, or two references the same image repository.
+//! When two URLs mean the same git repository.
 //!
 //! A payload's URL is compared, never used: what is fetched is what the object says. No regular expression is ever
 //! built from it.
@@ -97,25 +97,6 @@ fn path(text: &str) -> Option<String> {
     sound.then(|| trimmed.to_lowercase())
 }
 
-/// An image repository in its full form: `docker.io/library/nginx`. `None` for what cannot be one.
-pub(super) fn image_repository(text: &str) -> Option<String> {
-    let text = text.strip_prefix("oci://").unwrap_or(text);
-    let (name, ..) = super::facts::image(text.trim_end_matches('/'));
-    let name = name.to_ascii_lowercase();
-    if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return None;
-    }
-    let full = match name.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => name,
-        Some(_) => format!("docker.io/{name}"),
-        None => format!("docker.io/library/{name}"),
-    };
-    Some(match full.strip_prefix("index.docker.io/") {
-        Some(rest) => format!("docker.io/{rest}"),
-        None => full,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,19 +182,6 @@ mod tests {
             ["https://git.example.com/evil/org/app", "https://git.example.com/app", "org/scm/app", "app"]
         {
             assert_ne!(short_name(other).as_deref(), Some("org/app"), "{other}");
-        }
-    }
-
-    #[test]
-    fn image_repositories_are_compared_in_full() {
-        for (text, full) in [
-            ("nginx", "docker.io/library/nginx"),
-            ("nuclearwu/hello-kubernetes", "docker.io/nuclearwu/hello-kubernetes"),
-            ("index.docker.io/nuclearwu/hello-kubernetes:1.0", "docker.io/nuclearwu/hello-kubernetes"),
-            ("GHCR.io/Org/App@sha256:ab", "ghcr.io/org/app"),
-            ("oci://localhost:5000/charts/app", "localhost:5000/charts/app"),
-        ] {
-            assert_eq!(image_repository(text).as_deref(), Some(full), "{text}");
         }
     }
 }

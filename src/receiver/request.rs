@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use super::facts::Malformed;
+use super::identity::Unproved;
 use super::log::{clean, kept_headers};
 use super::proof::{Proof, Refused, Slot};
 use super::provider::{Parsed, Rules, header as text_header};
@@ -43,6 +44,8 @@ enum Failure {
     Encoding,
     ContentType,
     Refused(Refused),
+    /// The keys that a proof is checked with are not to be had.
+    Keys(String),
     TooLarge,
     TooSlow,
     Broken,
@@ -63,7 +66,7 @@ impl Failure {
             | Failure::Broken => Outcome::Unfit,
             Failure::Refused(_) => Outcome::Refused,
             Failure::Malformed(_) => Outcome::Malformed,
-            Failure::NotReady | Failure::Busy | Failure::Store(_) => Outcome::Unavailable,
+            Failure::NotReady | Failure::Busy | Failure::Keys(_) | Failure::Store(_) => Outcome::Unavailable,
         }
     }
 
@@ -81,6 +84,7 @@ impl Failure {
             Failure::Encoding | Failure::ContentType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, close).into_response()
             }
+            Failure::Keys(_) => (StatusCode::SERVICE_UNAVAILABLE, retry("10")).into_response(),
             Failure::Refused(_) if throttled => (StatusCode::TOO_MANY_REQUESTS, retry("10")).into_response(),
             Failure::Refused(Refused::Twice(_)) | Failure::Broken => {
                 (StatusCode::BAD_REQUEST, close).into_response()
@@ -166,7 +170,17 @@ async fn receive(
         return Err(Failure::TooLarge);
     }
     let rules = Rules { accept_sha1: state.settings().accept_sha1, now: received_at };
-    let mut proof = served.provider.verify(headers, &served.tokens(), rules).map_err(Failure::Refused)?;
+    let mut proof = match &served.identity {
+        None => served.provider.verify(headers, &served.tokens(), rules).map_err(Failure::Refused)?,
+        Some(identity) => {
+            match timeout_at(deadline, identity.prove(headers, state.keys(), received_at)).await {
+                Ok(Ok(_claims)) => Proof::Given(Slot::Token),
+                Ok(Err(Unproved::Refused(refused))) => return Err(Failure::Refused(refused)),
+                Ok(Err(Unproved::Keys(why))) => return Err(Failure::Keys(why)),
+                Err(_) => return Err(Failure::TooSlow),
+            }
+        }
+    };
     if matches!(proof, Proof::UnsignedPing) {
         state.count(Some(&served.key), Outcome::Ping, None);
         return Ok(StatusCode::OK.into_response());
@@ -315,6 +329,7 @@ fn note(
     let reason = match failure {
         Failure::Refused(refused) => refused.reason(),
         Failure::Malformed(why) => why.to_string(),
+        Failure::Keys(why) => why.clone(),
         Failure::Store(error) => {
             tracing::error!(receiver = %served.key, %error, "a delivery could not be stored; the sender is told to come again");
             return false;

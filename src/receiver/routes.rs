@@ -6,6 +6,8 @@ use std::sync::Arc;
 use flux_api::{FluxObject, Receiver};
 use sha2::{Digest, Sha256};
 
+use super::identity::Identity;
+use super::keys::Source;
 use super::proof::Slot;
 use super::provider::Provider;
 use crate::model::{Kind, ObjectKey};
@@ -48,11 +50,17 @@ pub enum NotReady {
         /// The others.
         others: Vec<ObjectKey>,
     },
-    /// Not received from yet.
-    #[error("receivers of type `{kind}` are not supported")]
-    Unsupported {
-        /// `spec.type`.
-        kind: String,
+    /// A key that a `gcr` Receiver cannot do without: a token of any account, for any service, would do.
+    #[error(
+        "invalid secret data: required field '{key}' for GCR receiver\nhint: put it into secret `{secret}`; {what}"
+    )]
+    NoIdentity {
+        /// `namespace/name`.
+        secret: String,
+        /// The key.
+        key: &'static str,
+        /// Where its value is found.
+        what: &'static str,
     },
 }
 
@@ -65,7 +73,7 @@ impl NotReady {
     pub fn reason(&self) -> &'static str {
         match self {
             NotReady::NoToken { .. } | NotReady::EmptyToken { .. } => "TokenNotFound",
-            NotReady::SamePath { .. } | NotReady::Unsupported { .. } => "ValidationFailed",
+            NotReady::SamePath { .. } | NotReady::NoIdentity { .. } => "ValidationFailed",
         }
     }
 }
@@ -76,6 +84,8 @@ pub(super) struct Served {
     pub(super) key: ObjectKey,
     pub(super) object: Arc<FluxObject>,
     pub(super) provider: Provider,
+    /// Whose identity token proves a delivery, where token and signature do not.
+    pub(super) identity: Option<Identity>,
     secret: Arc<Secret>,
     slots: Vec<Slot>,
 }
@@ -154,6 +164,18 @@ impl Routes {
         routes
     }
 
+    /// Whose keys are needed.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        let routes = self.by_path.values();
+        let served =
+            routes.filter_map(|route| if let Route::To(served) = route { Some(served) } else { None });
+        let mut sources: Vec<Source> =
+            served.filter_map(|served| served.identity.as_ref()).flat_map(Identity::sources).collect();
+        sources.sort();
+        sources.dedup();
+        sources
+    }
+
     /// Exactly the path, as Flux compares it.
     pub(super) fn find(&self, path: &str) -> Option<&Route> {
         self.by_path.get(path)
@@ -162,9 +184,7 @@ impl Routes {
 
 fn serve(objects: &Objects, key: &ObjectKey, object: Arc<FluxObject>) -> Result<Served, NotReady> {
     let spec = &object.get::<Receiver>().expect("a list of Receivers holds Receivers").spec;
-    let kind = spec.receiver_type();
-    let provider =
-        Provider::of(kind).ok_or_else(|| NotReady::Unsupported { kind: kind.as_str().to_owned() })?;
+    let provider = Provider::of(spec.receiver_type());
     let name = spec.secret_ref.as_ref().map(|secret| secret.name.as_str()).unwrap_or_default();
     let shown = format!("{}/{name}", key.namespace);
     let no_token = |reason: String| NotReady::NoToken { secret: shown.clone(), reason };
@@ -189,7 +209,23 @@ fn serve(objects: &Objects, key: &ObjectKey, object: Arc<FluxObject>) -> Result<
             );
         }
     }
-    Ok(Served { key: key.clone(), object, provider, secret, slots })
+    let identity = match provider {
+        Provider::Gcr => Some(google(&secret, &shown)?),
+        _ => None,
+    };
+    Ok(Served { key: key.clone(), object, provider, identity, secret, slots })
+}
+
+/// The two keys beside `token` in the Secret of a `gcr` Receiver.
+fn google(secret: &Secret, shown: &str) -> Result<Identity, NotReady> {
+    let field = |key: &'static str, what: &'static str| {
+        let value = secret.get_str(key).filter(|value| !value.is_empty()).map(str::to_owned);
+        value.ok_or_else(|| NotReady::NoIdentity { secret: shown.to_owned(), key, what })
+    };
+    Ok(Identity::Google {
+        email: field("email", "it is the address of the service account that the subscription signs in as")?,
+        audience: field("audience", "it is the audience given to the push subscription")?,
+    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,6 +21,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use super::framing::Watched;
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -101,13 +105,23 @@ async fn connection(
 ) {
     // Answers are small and wanted at once.
     drop(stream.set_nodelay(true));
+    let (stream, said_twice) = Watched::new(stream);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         let router = router.clone();
+        let refused = said_twice.load(Ordering::Acquire);
+        // Nothing is read after a body whose end is only known when it is there: see `framing`.
+        let is_last = refused || request.headers().contains_key(header::TRANSFER_ENCODING);
         async move {
-            Ok::<_, Infallible>(
-                router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
-            )
+            let mut response = if refused {
+                http::Response::builder().status(400).body(Body::empty()).expect("the status is a constant")
+            } else {
+                router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+            };
+            if is_last {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
-use super::limits::{Budget, Failures, Network};
+use super::keys::KeyStore;
+use super::limits::{Budget, Failures};
 use super::proof::Slot;
 use super::routes::{NotReady, Routes};
-use crate::model::{Clock, Kind, ObjectKey, Timestamp};
+use crate::model::{Clock, Kind, Network, ObjectKey, Timestamp};
 use crate::objects::{Change, ChangeKind, ChangeTarget, Objects};
 use crate::queue::Queue;
 
@@ -36,7 +39,14 @@ pub struct ReceiverSettings {
     pub body_timeout: Duration,
     /// So much of a body is stored.
     pub stored_body: usize,
+    /// Where Google shows the keys of its identity tokens.
+    pub google_keys: String,
+    /// For all that an issuer is asked at once.
+    pub keys_deadline: Duration,
 }
+
+/// How often the keys of issuers are looked after.
+const KEEP_KEYS_EVERY: Duration = Duration::from_secs(60);
 
 impl Default for ReceiverSettings {
     fn default() -> Self {
@@ -49,6 +59,8 @@ impl Default for ReceiverSettings {
             memory: 64 << 20,
             body_timeout: Duration::from_secs(30),
             stored_body: 256 << 10,
+            google_keys: "https://www.googleapis.com/oauth2/v3/certs".to_owned(),
+            keys_deadline: Duration::from_secs(5),
         }
     }
 }
@@ -133,6 +145,7 @@ struct Shared {
     changes: Mutex<broadcast::Receiver<Change>>,
     routes: RwLock<Arc<Routes>>,
     budget: Budget,
+    keys: KeyStore,
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
     counts: Mutex<BTreeMap<Counted, u64>>,
@@ -145,6 +158,7 @@ impl ReceiverState {
         let changes = Mutex::new(objects.subscribe());
         let routes = RwLock::new(Arc::new(Routes::read(&objects)));
         let budget = Budget::new(settings.memory);
+        let keys = KeyStore::new(settings.google_keys.clone(), settings.keys_deadline, clock.clone());
         Self(Arc::new(Shared {
             objects,
             queue,
@@ -153,6 +167,7 @@ impl ReceiverState {
             changes,
             routes,
             budget,
+            keys,
             failures: Mutex::default(),
             rejections: Mutex::default(),
             counts: Mutex::default(),
@@ -189,6 +204,29 @@ impl ReceiverState {
                 count: *count,
             })
             .collect()
+    }
+
+    /// Fetches the keys of issuers before deliveries need them, until `shutdown`.
+    pub async fn keep_keys(self, shutdown: CancellationToken) {
+        let mut timer = tokio::time::interval(KEEP_KEYS_EVERY);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = timer.tick() => {}
+            }
+            let sources = self.routes().sources();
+            self.0.keys.retain(&sources);
+            let fetching = futures::future::join_all(sources.iter().map(|source| self.0.keys.keep(source)));
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = fetching => {}
+            }
+        }
+    }
+
+    pub(super) fn keys(&self) -> &KeyStore {
+        &self.0.keys
     }
 
     pub(super) fn objects(&self) -> &Objects {

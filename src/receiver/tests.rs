@@ -2,6 +2,9 @@
 
 mod delivery;
 mod hostile;
+mod identity;
+mod images;
+mod issuer;
 mod mutation;
 mod world;
 

@@ -9,8 +9,9 @@ use helm_engine::{HelmProfile, Limits};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::known_tags::KnownTags;
 use crate::cluster::Clusters;
-use crate::model::{Cause, Clock, Event, ObjectKey, Revision, Severity, Timestamp};
+use crate::model::{Cause, Clock, Event, Kind, ObjectKey, Revision, Severity, Timestamp};
 use crate::notify;
 use crate::objects::Objects;
 use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome};
@@ -70,7 +71,7 @@ pub struct ReconcilerParts {
     pub objects: Objects,
     /// The durable queue.
     pub queue: Queue,
-    /// Git.
+    /// Git and registries.
     pub sources: Sources,
     /// Member clusters.
     pub clusters: Clusters,
@@ -108,8 +109,25 @@ pub(super) struct Inner {
     pub(super) charts: ChartCache,
     /// The commit each git source stands at, open for reading.
     pub(super) checkouts: Mutex<HashMap<ObjectKey, GitCheckout>>,
+    /// What image repositories know, at hand.
+    pub(super) tags: KnownTags,
+    /// Who writes to which branch.
+    pub(super) writers: Writers,
     /// When which event last went out, for the rate limit.
     pub(super) told: Mutex<HashMap<[u8; 32], Timestamp>>,
+}
+
+/// One turn at a time for each branch that is written to: automations of one agent need not race with each other.
+#[derive(Default)]
+pub(super) struct Writers(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Writers {
+    /// The turn for a branch.
+    pub(super) fn of(&self, branch: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut writers = self.0.lock().expect("held for one look-up");
+        writers.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(writers.entry(branch.to_owned()).or_default())
+    }
 }
 
 impl Reconciler {
@@ -141,6 +159,8 @@ impl Reconciler {
                 settings,
                 charts: ChartCache::new(),
                 checkouts: Mutex::new(HashMap::new()),
+                tags: KnownTags::default(),
+                writers: Writers::default(),
                 told: Mutex::new(HashMap::new()),
             }),
         }
@@ -363,7 +383,10 @@ pub(super) fn controller(object: &FluxObject) -> &'static str {
         "source.toolkit.fluxcd.io" => "source-controller",
         "helm.toolkit.fluxcd.io" => "helm-controller",
         "kustomize.toolkit.fluxcd.io" => "kustomize-controller",
-        "image.toolkit.fluxcd.io" => "image-automation-controller",
+        "image.toolkit.fluxcd.io" => match object.kind() {
+            Kind::ImageUpdateAutomation => "image-automation-controller",
+            _ => "image-reflector-controller",
+        },
         _ => "notification-controller",
     }
 }
@@ -376,7 +399,6 @@ pub(super) fn at(revision: &str) -> Option<Revision> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Kind;
 
     #[test]
     fn intervals_are_spread_by_at_most_a_twentieth() {

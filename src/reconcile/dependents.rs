@@ -1,6 +1,6 @@
 //! Who reads what: the objects to wake when a source, chart or dependency changed.
 
-use flux_api::{FluxObject, HelmRelease};
+use flux_api::{FluxObject, HelmRelease, ImagePolicy, ImageRef};
 
 use crate::model::{Kind, ObjectKey};
 use crate::objects::Objects;
@@ -78,6 +78,58 @@ pub(super) fn of_release(objects: &Objects, release: &ObjectKey) -> Vec<ObjectKe
         .collect()
 }
 
+/// ImageUpdateAutomations that write to a GitRepository: how it is reached and what it follows is theirs, too.
+pub(super) fn automations_of(objects: &Objects, repository: &ObjectKey) -> Vec<ObjectKey> {
+    objects
+        .list(Kind::ImageUpdateAutomation)
+        .iter()
+        .filter(|object| {
+            let FluxObject::ImageUpdateAutomation(automation) = &***object else { return false };
+            let source = &automation.spec.source_ref;
+            source.kind == repository.kind
+                && source.name == repository.name
+                && source.namespace(&automation.metadata.namespace) == repository.namespace
+        })
+        .map(|object| key(object))
+        .collect()
+}
+
+/// ImagePolicies that choose among the tags of an ImageRepository.
+pub(super) fn of_image(objects: &Objects, repository: &ObjectKey) -> Vec<ObjectKey> {
+    let refers = |policy: &ImagePolicy| {
+        let reference = &policy.spec.image_repository_ref;
+        reference.name == repository.name
+            && reference.namespace(&policy.metadata.namespace) == repository.namespace
+    };
+    objects
+        .list(Kind::ImagePolicy)
+        .iter()
+        .filter(|object| object.get::<ImagePolicy>().is_some_and(refers))
+        .map(|object| key(object))
+        .collect()
+}
+
+/// ImageUpdateAutomations that select a policy and have not used the image it resolved to.
+pub(super) fn of_policy(objects: &Objects, policy: &ImagePolicy, latest: &ImageRef) -> Vec<ObjectKey> {
+    let metadata = &policy.metadata;
+    objects
+        .list(Kind::ImageUpdateAutomation)
+        .iter()
+        .filter(|object| {
+            let FluxObject::ImageUpdateAutomation(automation) = &***object else { return false };
+            let selects = automation
+                .spec
+                .policy_selector
+                .as_ref()
+                .is_none_or(|selector| selector.matches(&metadata.labels));
+            automation.metadata.namespace == metadata.namespace
+                && selects
+                && automation.status.observed_policies.get(&metadata.name) != Some(latest)
+        })
+        .map(|object| key(object))
+        .collect()
+}
+
 /// Objects that read a Secret or ConfigMap of their own namespace.
 pub(super) fn of_config(objects: &Objects, is_secret: bool, namespace: &str, name: &str) -> Vec<ObjectKey> {
     objects
@@ -109,6 +161,17 @@ fn reads(object: &FluxObject, is_secret: bool, name: &str) -> bool {
             });
             kubeconfig || values
         }
+        FluxObject::ImageRepository(repository) => {
+            [&repository.spec.secret_ref, &repository.spec.cert_secret_ref, &repository.spec.proxy_secret_ref]
+                .into_iter()
+                .any(|reference| is(reference.as_ref()))
+        }
+        FluxObject::ImageUpdateAutomation(automation) => automation
+            .spec
+            .git
+            .as_ref()
+            .and_then(|git| git.commit.signing_key.as_ref())
+            .is_some_and(|key| is(Some(&key.secret_ref))),
         FluxObject::Receiver(receiver) => is(receiver.spec.secret_ref.as_ref()),
         _ => false,
     }

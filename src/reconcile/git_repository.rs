@@ -9,6 +9,7 @@ use flux_api::{
 
 use super::context::{Done, Inner, Run, at};
 use super::dependents;
+use super::git_verify::{self, Unverified};
 use super::secrets::{self, SecretProblem};
 use crate::model::{CauseKind, Kind, ObjectKey, Severity};
 use crate::queue::StepOutcome;
@@ -26,6 +27,18 @@ struct Failure {
     message: String,
     retryable: bool,
     after: Option<Duration>,
+}
+
+impl From<Unverified> for Failure {
+    fn from(unverified: Unverified) -> Self {
+        Self {
+            condition: t::SOURCE_VERIFIED,
+            reason: unverified.reason,
+            message: unverified.message,
+            retryable: unverified.retryable,
+            after: None,
+        }
+    }
 }
 
 impl From<SecretProblem> for Failure {
@@ -46,7 +59,7 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, git: &GitR
     let key = run.job.object.clone();
     let interval = git.spec.interval.get();
     let mut status = git.status.clone();
-    let outcome = fetch_and_store(run, git, &key, &mut status).await;
+    let outcome = fetch_and_store(run, object, git, &key, &mut status).await;
     let generation = git.metadata.generation;
     let now = run.time();
     status.last_handled_reconcile_at =
@@ -91,12 +104,19 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, git: &GitR
             Done::Interval(interval)
         }
         Err(failure) => {
-            let condition = Condition::new(
-                failure.condition,
-                ConditionStatus::True,
-                failure.reason.clone(),
-                failure.message.clone(),
-            );
+            if !conditions::is_true(&status.conditions, t::SOURCE_VERIFIED)
+                && failure.condition != t::SOURCE_VERIFIED
+            {
+                // what failed before may not any more; a good verification stands for the artifact at hand
+                conditions::remove(&mut status.conditions, t::SOURCE_VERIFIED);
+            }
+            // the one condition here whose good side is True
+            let side = match failure.condition {
+                t::SOURCE_VERIFIED => ConditionStatus::False,
+                _ => ConditionStatus::True,
+            };
+            let condition =
+                Condition::new(failure.condition, side, failure.reason.clone(), failure.message.clone());
             conditions::set(&mut status.conditions, condition, generation, now);
             let ready = Condition::new(
                 t::READY,
@@ -146,6 +166,7 @@ enum News {
 
 async fn fetch_and_store(
     run: &mut Run<'_>,
+    object: &FluxObject,
     git: &GitRepository,
     key: &ObjectKey,
     status: &mut GitRepositoryStatus,
@@ -182,6 +203,8 @@ async fn fetch_and_store(
     run.step("fetch", watch.started, took, outcome, detail).revision = at(checkout.revision.as_str());
 
     let includes = includes(inner, git)?;
+    conditions::remove(&mut status.conditions, t::FETCH_FAILED);
+    git_verify::verify(run, object, git, &checkout, status).await?;
     let same_content =
         status.artifact.as_ref().is_some_and(|artifact| artifact.revision == checkout.revision.as_str())
             && status.observed_ignore == git.spec.ignore
@@ -266,12 +289,6 @@ fn to_status(artifact: &crate::source::Artifact, url: String) -> flux_api::Artif
 
 /// What this version cannot do with a GitRepository; said plainly rather than ignored.
 fn unsupported(git: &GitRepository) -> Option<String> {
-    if git.spec.verify.is_some() {
-        return Some(
-            "`spec.verify` (signatures of commits and tags) is not supported by this version, and nothing unverified is served in its place"
-                .to_owned(),
-        );
-    }
     (git.spec.provider() != flux_api::CloudProvider::Generic).then(|| {
         format!(
             "`spec.provider: {}` is not supported by this version\nhint: use a token in `spec.secretRef`",
@@ -407,6 +424,15 @@ fn shortened(subject: &str) -> String {
 }
 
 impl Inner {
+    /// How to reach a GitRepository's repository, to write to it: without what it reads only of it.
+    pub(super) fn git_request(&self, git: &GitRepository) -> Result<GitRequest, String> {
+        let mut request = request(self, git, None).map_err(|failure| failure.message)?;
+        request.recurse_submodules = false;
+        request.sparse_checkout = Vec::new();
+        request.last_observed = None;
+        Ok(request)
+    }
+
     /// Another commit of a GitRepository, opened for reading; what the object stands at is not touched.
     pub(super) async fn checkout_at(
         &self,

@@ -4,7 +4,10 @@ use secrecy::SecretString;
 
 use super::context::Inner;
 use crate::objects::Secret;
-use crate::source::{ClientCertificate, GitCredentials, Proxy, SshCredentials, TlsMaterial};
+use crate::source::{
+    ClientCertificate, DockerConfig, GitCredentials, ImageName, Proxy, RegistryCredentials, SshCredentials,
+    TlsMaterial,
+};
 
 /// Why a Secret could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +81,26 @@ pub(super) fn git_credentials(
     }
 }
 
+/// Credentials of an ImageRepository: what `.dockerconfigjson` (or the older `.dockercfg`) says about the image.
+pub(super) fn registry_credentials(
+    secret: &Secret,
+    image: &ImageName,
+) -> Result<RegistryCredentials, SecretProblem> {
+    let named = format!("{}/{}", secret.namespace, secret.name);
+    let config = match (secret.get(".dockerconfigjson"), secret.get(".dockercfg")) {
+        (Some(json), _) => DockerConfig::parse(json),
+        (None, Some(json)) => DockerConfig::parse_legacy(json),
+        (None, None) => {
+            return Err(SecretProblem::Unusable(format!(
+                "secret `{named}` has no key `.dockerconfigjson`\nhint: create it with `kubectl create secret docker-registry`"
+            )));
+        }
+    };
+    config
+        .and_then(|config| config.for_image(image))
+        .map_err(|error| SecretProblem::Unusable(format!("secret `{named}` is unusable: {error}")))
+}
+
 /// `ca.crt`, `tls.crt`, `tls.key` and their old names.
 pub(super) fn tls_material(secret: &Secret) -> Result<TlsMaterial, SecretProblem> {
     let bytes = |keys: [&str; 2]| keys.iter().find_map(|key| secret.get(key)).map(<[u8]>::to_vec);
@@ -130,6 +153,24 @@ mod tests {
         let ca_only = secret(&[("ca.crt", "pem")]);
         let (none, tls) = git_credentials(&ca_only, "https://h/r").unwrap();
         assert!(matches!(none, GitCredentials::None) && tls.ca.is_some());
+    }
+
+    #[test]
+    fn registry_credentials_are_those_of_the_image() {
+        let image = ImageName::parse("ghcr.io/a/b").unwrap();
+        let json = r#"{"auths": {"ghcr.io": {"username": "u", "password": "canary"}}}"#;
+        let found = registry_credentials(&secret(&[(".dockerconfigjson", json)]), &image).unwrap();
+        assert!(matches!(&found, RegistryCredentials::Basic { username, .. } if username == "u"));
+        let hub = ImageName::parse("alpine").unwrap();
+        let none = registry_credentials(&secret(&[(".dockerconfigjson", json)]), &hub).unwrap();
+        assert!(matches!(none, RegistryCredentials::Anonymous));
+        for (keys, expect) in [
+            (&[("password", "canary")][..], "has no key `.dockerconfigjson`\nhint: "),
+            (&[(".dockerconfigjson", "canary")][..], "is unusable: it is not Docker's configuration"),
+        ] {
+            let error = registry_credentials(&secret(keys), &image).unwrap_err().to_string();
+            assert!(error.contains(expect) && !error.contains("canary"), "{error}");
+        }
     }
 
     #[test]

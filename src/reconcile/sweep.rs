@@ -75,6 +75,10 @@ fn jobs_of(inner: &Inner, change: &Change) -> Vec<(ObjectKey, Cause)> {
             match what {
                 ChangeKind::Added | ChangeKind::SpecChanged => {
                     jobs.push((key.clone(), Cause::of(CauseKind::Change)));
+                    if key.kind == Kind::GitRepository {
+                        let automations = dependents::automations_of(&inner.objects, key);
+                        jobs.extend(automations.into_iter().map(because(CauseKind::Change)));
+                    }
                 }
                 ChangeKind::MetadataChanged => {
                     // A request by annotation, or the beginning of a deletion.
@@ -86,8 +90,8 @@ fn jobs_of(inner: &Inner, change: &Change) -> Vec<(ObjectKey, Cause)> {
                         }
                     }
                 }
-                // The job finds the object gone and removes its archives.
-                ChangeKind::Removed if key.kind == Kind::GitRepository => {
+                // The job finds the object gone and removes its archives, or its tags.
+                ChangeKind::Removed if matches!(key.kind, Kind::GitRepository | Kind::ImageRepository) => {
                     jobs.push((key.clone(), Cause::of(CauseKind::Change)));
                 }
                 ChangeKind::Removed => {}

@@ -12,7 +12,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Done, Inner, Reconciler, Run};
-use super::{dependents, git_repository, helm_chart, helm_release, receiver, unsupported};
+use super::{
+    dependents, git_repository, helm_chart, helm_release, image_policy, image_repository,
+    image_update_automation, receiver, unsupported,
+};
 use crate::model::{Event, Kind, ObjectKey, Severity};
 use crate::queue::{JobOutcome, JobResult, LeasedJob, StepOutcome, StoreError};
 use crate::render::pool::panic_text;
@@ -225,6 +228,18 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
             Some(_) => gone(run).await,
             None => receiver::reconcile(run, object, receiver).await,
         },
+        FluxObject::ImageRepository(repository) => match repository.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => image_repository::reconcile(run, object, repository).await,
+        },
+        FluxObject::ImagePolicy(policy) => match policy.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => image_policy::reconcile(run, object, policy).await,
+        },
+        FluxObject::ImageUpdateAutomation(automation) => match automation.metadata.deletion_timestamp {
+            Some(_) => gone(run).await,
+            None => image_update_automation::reconcile(run, object, automation).await,
+        },
         // Static: nothing happens to them on their own.
         FluxObject::Provider(_) | FluxObject::Alert(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
@@ -234,17 +249,14 @@ async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
         | FluxObject::HelmRepository(_)
         | FluxObject::Bucket(_)
         | FluxObject::ExternalArtifact(_)
-        | FluxObject::Kustomization(_)
-        | FluxObject::ImageRepository(_)
-        | FluxObject::ImagePolicy(_)
-        | FluxObject::ImageUpdateAutomation(_) => match object.metadata().deletion_timestamp {
+        | FluxObject::Kustomization(_) => match object.metadata().deletion_timestamp {
             Some(_) => gone(run).await,
             None => unsupported::reconcile(run, object).await,
         },
     }
 }
 
-/// Removes what a source that is gone left on disk.
+/// Removes what an object that is gone left on disk and in the store.
 async fn forget(run: &Run<'_>) {
     let key = &run.job.object;
     if key.kind == Kind::GitRepository {
@@ -252,6 +264,11 @@ async fn forget(run: &Run<'_>) {
         if let Err(error) = run.inner.sources.remove_artifacts(key).await {
             tracing::warn!(object = %key, "failed to remove the artifacts of `{key}`: {error}");
         }
+    }
+    if key.kind == Kind::ImageRepository
+        && let Err(error) = run.inner.forget_tags(key).await
+    {
+        tracing::warn!(object = %key, "failed to remove the tags of `{key}`: {error}");
     }
 }
 

@@ -7,19 +7,25 @@ mod artifact;
 mod git;
 mod ignore;
 mod limits;
+mod registry;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use artifact::{Artifact, ArtifactError, ArtifactRequest, Include};
 pub use git::{
-    ClientCertificate, FileLimits, GitCheckout, GitCredentials, GitError, GitErrorKind, GitReference,
-    GitRequest, Proxy, PushHint, RepositoryHandle, SshCredentials, TlsMaterial,
+    ClientCertificate, CommitSigner, FileLimits, GitCheckout, GitCredentials, GitError, GitErrorKind,
+    GitIdentity, GitPush, GitReference, GitRequest, NewCommit, Proxy, PushError, PushHint, RefUpdate,
+    RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial, TrustedKeys, VerifyError,
+    VerifyMode,
 };
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};
+pub use registry::{
+    DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest, is_tag,
+};
 
-use crate::model::Clock;
+use crate::model::{Clock, Digest};
 
 /// The room: clients, kept repositories and stored artifacts. Cheap to clone.
 #[derive(Clone)]
@@ -28,8 +34,10 @@ pub struct Sources {
 }
 
 struct Inner {
+    addresses: AddressPolicy,
     git: git::Git,
     artifacts: artifact::Artifacts,
+    registries: registry::Registries,
 }
 
 impl std::fmt::Debug for Sources {
@@ -42,15 +50,33 @@ impl Sources {
     /// Opens the room below `state` (`git/` and `artifacts/` are its own).
     pub fn new(state: &Path, limits: SourceLimits, clock: Clock) -> std::io::Result<Self> {
         let permits = Arc::new(tokio::sync::Semaphore::new(limits.blocking.max(1)));
+        let addresses = limits.addresses;
         let limits = Arc::new(limits);
         let git = git::Git::new(state, Arc::clone(&limits), Arc::clone(&permits))?;
+        let registries = registry::Registries::new(limits.addresses, clock.clone());
         let artifacts = artifact::Artifacts::new(&state.join("artifacts"), limits, permits, clock)?;
-        Ok(Self { inner: Arc::new(Inner { git, artifacts }) })
+        Ok(Self { inner: Arc::new(Inner { addresses, git, artifacts, registries }) })
+    }
+
+    /// Which addresses a source may be at.
+    pub fn addresses(&self) -> AddressPolicy {
+        self.inner.addresses
     }
 
     /// Brings a commit here, with as little network as possible, and opens it for reading.
     pub async fn fetch(&self, request: &GitRequest) -> Result<GitCheckout, GitError> {
         self.inner.git.fetch(request).await
+    }
+
+    /// Makes a commit on top of a checkout, in the kept repository and nowhere else, and opens it for reading.
+    pub async fn commit(&self, checkout: &GitCheckout, commit: NewCommit) -> Result<GitCheckout, GitError> {
+        self.inner.git.commit(checkout, commit).await
+    }
+
+    /// Pushes a commit: every reference moves from where it was expected to stand, or the push fails. Once it is
+    /// through, a fetch of the branch with the commit as its hint asks nobody.
+    pub async fn push(&self, request: &GitRequest, push: &GitPush) -> Result<(), PushError> {
+        self.inner.git.push(request, push).await
     }
 
     /// Housekeeping for a slow timer (once a day or so): merges small packs, and removes kept repositories that no
@@ -70,6 +96,20 @@ impl Sources {
         prefix: &str,
     ) -> Result<Vec<(String, String)>, GitError> {
         self.inner.git.list(request, prefix).await
+    }
+
+    /// All tags of an image, in no order; what is no tag is left out.
+    pub async fn image_tags(&self, request: &RegistryRequest) -> Result<Vec<String>, RegistryError> {
+        self.inner.registries.tags(request).await
+    }
+
+    /// The digest of the manifest that a tag or digest of an image points to; `None` if there is none.
+    pub async fn image_digest(
+        &self,
+        request: &RegistryRequest,
+        reference: &str,
+    ) -> Result<Option<Digest>, RegistryError> {
+        self.inner.registries.digest(request, reference).await
     }
 
     /// Archives a checkout as Flux does and stores it; an archive of the same content is stored once.

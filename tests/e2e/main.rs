@@ -1,7 +1,7 @@
 //! The scenario on real control planes: real kube-apiservers, controllers and etcd, the real `git` pushing over HTTP, the
-//! real `helm` reading the releases, and an HTTP sink for every chat format.
+//! real `helm` reading the releases, a real registry that `crane` pushes to, and an HTTP sink for every chat format.
 //!
-//! Runs when `SLUICE_E2E=1`, with the binaries in `TESTCLUSTER` and `HELM` (`scripts/test` sets all three). Otherwise each
+//! Runs when `SLUICE_E2E=1`, with the binaries in `TESTCLUSTER`, `HELM`, `DOCKER_REGISTRY` and `CRANE` (`scripts/test` sets them all). Otherwise each
 //! test says that it was skipped.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
@@ -16,6 +16,7 @@ mod planes;
 mod polling;
 #[path = "../../benches/support/mod.rs"]
 mod process;
+mod registry;
 mod scenario;
 mod stage;
 mod tools;

@@ -8,7 +8,8 @@ use tokio::process::Command;
 use crate::client::patiently;
 use crate::planes::Member;
 
-async fn output(command: &mut Command) -> String {
+/// What a program prints; it must succeed.
+pub(crate) async fn output(command: &mut Command) -> String {
     let shown = format!("{:?}", command.as_std());
     let output = patiently(&shown, command.kill_on_drop(true).output()).await.unwrap();
     assert!(output.status.success(), "{shown}: {}", String::from_utf8_lossy(&output.stderr));

@@ -119,6 +119,32 @@ async fn https_takes_the_secrets_authority_and_client_certificate() {
 }
 
 #[tokio::test]
+async fn f16_an_expired_certificate_and_one_of_another_name_are_refused() {
+    let world = world().await;
+    world.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
+    let made = |name: &str, from: i32, to: i32| {
+        let mut parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(from, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        rcgen::CertifiedKey { cert: parameters.self_signed(&signing_key).unwrap(), signing_key }
+    };
+    for (certificate, words) in [
+        (made("localhost", 2020, 2021), "expired"),
+        (made("localhost", 2999, 3000), "not valid yet"),
+        (made("other.example.com", 2020, 3000), "not valid for name"),
+    ] {
+        let url = tls(GitServer::new(world.directory.path().join("git")).router(), &certificate, None).await;
+        let ca = Some(certificate.cert.pem().into_bytes());
+        let tls = TlsMaterial { ca, client: None };
+        let request = GitRequest { url: format!("{url}/app.git"), tls, ..world.request() };
+        let refused = world.failure(&request).await;
+        assert!(matches!(refused.kind, GitErrorKind::Connect(_)), "{refused}");
+        assert!(refused.to_string().contains(words), "{words}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_is_used_and_asked_with_its_own_credentials() {
     let world = world().await;
     world.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
@@ -270,6 +296,62 @@ async fn s17_ssh_works_with_the_listed_host_key_and_with_no_other() {
         })
         .await;
     assert!(matches!(refused.kind, GitErrorKind::Unauthorized(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_push_goes_over_ssh_and_a_hooks_words_come_back() {
+    let world = world().await;
+    let keys = tempfile::tempdir().unwrap();
+    let Some(server) = sshd(keys.path()) else {
+        eprintln!("skipped: /usr/sbin/sshd is not installed (apt-get install openssh-server)");
+        return;
+    };
+    world.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
+    let path = world.repository.path().display().to_string();
+    let request = GitRequest {
+        url: format!("ssh://{}@127.0.0.1:{}{path}", server.user, server.port),
+        credentials: GitCredentials::Ssh(SshCredentials {
+            identity: server.identity.clone().into(),
+            password: Some("open sesame".into()),
+            known_hosts: format!("[127.0.0.1]:{} {}\n", server.port, server.host_key),
+        }),
+        ..world.request()
+    };
+    let base = world.fetch(&request).await;
+    let edit = |text: &[u8]| sluice::source::NewCommit {
+        changes: [("a".to_owned(), text.to_vec())].into(),
+        author: sluice::source::GitIdentity { name: "Flux".into(), email: "flux@example.com".into() },
+        time: sluice::model::Timestamp::UNIX_EPOCH,
+        message: "edit".into(),
+        signing: None,
+    };
+    let push = |commit: &sluice::source::GitCheckout, expected: &str| sluice::source::GitPush {
+        commit: commit.commit.clone(),
+        updates: vec![sluice::source::RefUpdate {
+            reference: "refs/heads/main".into(),
+            expected: Some(expected.to_owned()),
+            force: false,
+        }],
+        options: Vec::new(),
+    };
+    let first = world.sources.commit(&base, edit(b"2")).await.unwrap();
+    world.sources.push(&request, &push(&first, &base.commit)).await.unwrap();
+    assert_eq!(world.repository.head("main").unwrap().unwrap(), first.commit);
+    // once more: there is nothing to do, and the connection is left in order
+    world.sources.push(&request, &push(&first, &base.commit)).await.unwrap();
+    let hook = world.repository.path().join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(hook.with_extension("new"), "#!/bin/sh\necho closed for the holidays\nexit 1\n").unwrap();
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(hook.with_extension("new"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(hook.with_extension("new"), &hook).unwrap();
+    let second = world.sources.commit(&first, edit(b"3")).await.unwrap();
+    let refused = world.sources.push(&request, &push(&second, &first.commit)).await.unwrap_err();
+    let sluice::source::PushError::Refused { words, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(words, "pre-receive hook declined: closed for the holidays");
+    let refused = world.sources.push(&request, &push(&second, &base.commit)).await.unwrap_err();
+    assert!(matches!(refused, sluice::source::PushError::Moved { .. }), "{refused}");
+    assert_eq!(world.fetch(&request).await.commit, first.commit);
 }
 
 #[tokio::test]

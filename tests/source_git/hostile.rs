@@ -298,6 +298,252 @@ async fn h77_endless_lists_and_foreign_servers_end_at_a_limit() {
     assert!(refused.concerns_host());
 }
 
+/// Two texts of one SHA-1: the first 320 bytes of the SHAttered documents.
+fn shattered() -> [Vec<u8>; 2] {
+    const PREFIX: &str = "255044462d312e330a25e2e3cfd30a0a0a312030206f626a0a3c3c2f57696474682032203020522f4865696768742033203020522f547970652034203020522f537562747970652035203020522f46696c7465722036203020522f436f6c6f7253706163652037203020522f4c656e6774682038203020522f42697473506572436f6d706f6e656e7420383e3e0a73747265616d0affd8fffe00245348412d3120697320646561642121212121852fec092339759c39b1a1c63c4c97e1fffe01";
+    const ONE: &str = "7f46dc93a6b67e013b029aaa1db2560b45ca67d688c7f84b8c4c791fe02b3df614f86db1690901c56b45c1530afedfb76038e972722fe7ad728f0e4904e046c230570fe9d41398abe12ef5bc942be33542a4802d98b5d70f2a332ec37fac3514e74ddc0f2cc1a874cd0c78305a21566461309789606bd0bf3f98cda8044629a1";
+    const OTHER: &str = "7346dc9166b67e118f029ab621b2560ff9ca67cca8c7f85ba84c79030c2b3de218f86db3a90901d5df45c14f26fedfb3dc38e96ac22fe7bd728f0e45bce046d23c570feb141398bb552ef5a0a82be331fea48037b8b5d71f0e332edf93ac3500eb4ddc0decc1a864790c782c76215660dd309791d06bd0af3f98cda4bc4629b1";
+    [ONE, OTHER].map(|end| hex::decode(format!("{PREFIX}{end}")).unwrap())
+}
+
+#[tokio::test]
+async fn h76_s34_documents_of_one_sha1_are_two_blobs_and_a_pack_that_swaps_them_is_refused() {
+    use sha1::{Digest as _, Sha1};
+    let [one, other] = shattered();
+    assert!(one != other && Sha1::digest(&one) == Sha1::digest(&other), "they do collide");
+    let swap = Arc::new(AtomicUsize::new(0));
+    let switch = Arc::clone(&swap);
+    let (from, to) = (one.clone(), other.clone());
+    let layers = move |router: axum::Router| {
+        router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+            let swapping = switch.load(Ordering::SeqCst) == 1;
+            let (from, to) = (from.clone(), to.clone());
+            async move {
+                let (head, body) = next.run(request).await.into_parts();
+                let mut bytes = axum::body::to_bytes(body, 1 << 24).await.unwrap().to_vec();
+                if swapping && let Some(at) = bytes.windows(from.len()).position(|part| part == from) {
+                    bytes[at..at + to.len()].copy_from_slice(&to);
+                }
+                Response::from_parts(head, Body::from(bytes))
+            }
+        }))
+    };
+    // with the files stored as they are in the pack, so that one can be put in place of the other on the way
+    let world = world_with(|server| server, layers, SourceLimits::default()).await;
+    git(world.repository.path(), &["config", "pack.compression", "0"]);
+    git(world.repository.path(), &["config", "core.compression", "0"]);
+    world.repository.commit("main", &[Write("one.pdf", &one), Write("other.pdf", &other)], "both").unwrap();
+    let id = |name: &str| git(world.repository.path(), &["rev-parse", &format!("main:{name}")]);
+    // git's ids cover a header, behind which the documents no longer collide
+    assert_ne!(id("one.pdf"), id("other.pdf"));
+    swap.store(1, Ordering::SeqCst);
+    let refused = world.failure(&world.request()).await;
+    assert!(matches!(refused.kind, GitErrorKind::Corrupt(_)), "{refused}");
+    swap.store(0, Ordering::SeqCst);
+    let checkout = world.fetch(&world.request()).await;
+    for (name, content) in [("one.pdf", one), ("other.pdf", other)] {
+        let read = checkout.repository.read_file(name).await.unwrap();
+        assert!(read.as_deref() == Some(content.as_slice()), "{name}");
+        assert_eq!(checkout.repository.tree_id(name).await.unwrap().unwrap(), id(name));
+    }
+}
+
+#[tokio::test]
+async fn s34_hostile_trees_reach_neither_the_disk_nor_the_reader() {
+    let world = world().await;
+    let raw = git2::Repository::open_bare(world.repository.path()).unwrap();
+    let blob = raw.blob(b"[core]\nfsmonitor = touch pwned").unwrap();
+    let put = |entries: &[(&str, &str, git2::Oid)]| {
+        let mut tree = Vec::new();
+        for (mode, name, id) in entries {
+            tree.extend_from_slice(format!("{mode} {name}\0").as_bytes());
+            tree.extend_from_slice(id.as_bytes());
+        }
+        raw.odb().unwrap().write(git2::ObjectType::Tree, &tree).unwrap()
+    };
+    let commit = |tree: git2::Oid| {
+        let author = git2::Signature::now("a", "b").unwrap();
+        let text = format!("tree {tree}\nauthor {author} 0 +0000\ncommitter {author} 0 +0000\n\nhostile\n");
+        let commit = raw.odb().unwrap().write(git2::ObjectType::Commit, text.as_bytes()).unwrap();
+        raw.reference("refs/heads/main", commit, true, "").unwrap();
+    };
+    let mut deep = put(&[("100644", "end", blob)]);
+    for _ in 0..2000 {
+        deep = put(&[("40000", "d", deep)]);
+    }
+    let config = put(&[("100644", "config", blob)]);
+    let out = raw.blob(b"../../../../../../tmp").unwrap();
+    let dot_git = raw.blob(b".git").unwrap();
+    let trees = [
+        ("deep", put(&[("40000", "d", deep)])),
+        ("slash", put(&[("100644", "a/../../b", blob)])),
+        ("backslash", put(&[("40000", "a\\.git", config)])),
+        ("link over directory", put(&[("120000", "x", out), ("40000", "x", config)])),
+        ("twice", put(&[("100644", "x", blob), ("100644", "x", blob)])),
+        ("link to git", put(&[("120000", "x", dot_git), ("40000", ".GiT", config)])),
+        ("modules as link", put(&[("120000", ".gitmodules", out)])),
+        ("odd modes", put(&[("104755", "setuid", blob), ("20000", "device", blob), ("0", "none", blob)])),
+        ("blob as tree", put(&[("40000", "x", blob)])),
+        ("tree as blob", put(&[("100644", "x", config)])),
+    ];
+    for (what, tree) in trees {
+        commit(tree);
+        let mut request = world.request();
+        request.recurse_submodules = true;
+        let checkout = match world.sources.fetch(&request).await {
+            Ok(checkout) => checkout,
+            Err(refused) => {
+                assert!(!refused.to_string().contains("panicked"), "{what}: {refused}");
+                continue;
+            }
+        };
+        let limits = checkout.repository.file_limits();
+        let read = checkout.repository.files("", &IgnoreRules::none(), limits).await;
+        if let Ok(Some(files)) = &read {
+            assert!(
+                files.keys().all(|path| !path.contains("..") && !path.contains(".git/")),
+                "{what}: {files:?}"
+            );
+        }
+        let key = ObjectKey::new(Kind::GitRepository, "ns", "app");
+        let stored = ArtifactRequest { key: &key, checkout: &checkout, ignore: None, includes: &[] };
+        for text in [
+            read.err().map(|error| error.to_string()),
+            world.sources.artifact(stored).await.err().map(|error| error.to_string()),
+            checkout
+                .repository
+                .regular_files("", |_| true, limits)
+                .await
+                .err()
+                .map(|error| error.to_string()),
+        ] {
+            assert!(!text.unwrap_or_default().contains("panicked"), "{what}");
+        }
+    }
+    let state = world.directory.path().join("state");
+    let mut places = vec![state];
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(&place).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(name != "pwned" && name.to_lowercase() != ".git" && name != "end", "{}", path.display());
+            if path.is_dir() {
+                places.push(path);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn h77_endless_progress_beside_a_pack_ends_and_a_fatal_word_is_escaped() {
+    for endless in [true, false] {
+        let router = axum::Router::new().fallback(move |request: Request| async move {
+            let kind = if request.method() == "GET" { "advertisement" } else { "result" };
+            let line = |text: &[u8]| {
+                let mut line = format!("{:04x}", text.len() + 4).into_bytes();
+                line.extend_from_slice(text);
+                line
+            };
+            let id = "0123456789012345678901234567890123456789";
+            let body = match kind {
+                "advertisement" => Body::from("001e# service=git-upload-pack\n0000000eversion 2\n000fls-refs=u\n0013fetch=shallow\n0000"),
+                _ => {
+                    let asked = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+                    if asked.windows(15).any(|part| part == b"command=ls-refs") {
+                        Body::from([line(format!("{id} refs/heads/main\n").as_bytes()), b"0000".to_vec()].concat())
+                    } else if endless {
+                        let first = line(b"packfile\n");
+                        let more = line(&[b"\x02".as_slice(), &[b'.'; 1000]].concat());
+                        let all = futures::StreamExt::chain(futures::stream::iter([first]), futures::stream::repeat(more));
+                        Body::from_stream(futures::StreamExt::map(all, Ok::<_, std::io::Error>))
+                    } else {
+                        Body::from([line(b"packfile\n"), line(b"\x03\x1b[31mno\x1b]0;title\x07")].concat())
+                    }
+                }
+            };
+            let kind = format!("application/x-git-upload-pack-{kind}");
+            Response::builder().header(header::CONTENT_TYPE, kind).body(body).unwrap()
+        });
+        let forge = Forge::start(router).await;
+        let world = world().await;
+        let refused = world.failure(&GitRequest { url: format!("{}/x", forge.url), ..world.request() }).await;
+        match endless {
+            true => assert!(matches!(refused.kind, GitErrorKind::TooLarge { .. }), "{refused}"),
+            false => assert!(
+                refused.to_string().contains("reports: \\u{1b}[31mno\\u{1b}]0;title\\u{7}"),
+                "{refused}"
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn f16_each_answer_of_a_server_has_its_own_word() {
+    let world = world().await;
+    for (status, words, host) in [
+        (StatusCode::FORBIDDEN, "refused the credentials (HTTP 403)", false),
+        (StatusCode::NOT_FOUND, "repository not found (HTTP 404)", false),
+        (StatusCode::GONE, "repository not found (HTTP 410)", false),
+        (StatusCode::INTERNAL_SERVER_ERROR, "answered HTTP 500", true),
+        (StatusCode::SERVICE_UNAVAILABLE, "answered HTTP 503", true),
+        (StatusCode::IM_A_TEAPOT, "answered HTTP 418", false),
+    ] {
+        let forge = Forge::start(axum::Router::new().fallback(move || async move { status })).await;
+        let refused = world.failure(&GitRequest { url: format!("{}/x", forge.url), ..world.request() }).await;
+        assert!(refused.to_string().contains(words), "{refused}");
+        assert_eq!((refused.concerns_host(), refused.is_retryable()), (host, true), "{refused}");
+    }
+    let nowhere = world.failure(&GitRequest { url: "http://git.invalid/x".into(), ..world.request() }).await;
+    assert!(matches!(nowhere.kind, GitErrorKind::Connect(_)), "{nowhere}");
+    assert!(nowhere.concerns_host() && nowhere.reason() == "GitOperationFailed", "{nowhere}");
+}
+
+#[tokio::test]
+async fn f16_a_host_that_asks_for_a_pause_gets_it_from_all_its_repositories() {
+    let world = world().await;
+    world.repository.commit("main", &[Write("a", b"1")], "one").unwrap();
+    let busy = Forge::start(axum::Router::new().fallback(async || {
+        (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, HeaderValue::from_static("120"))])
+    }))
+    .await;
+    for number in 0..5 {
+        let url = format!("{}/{number}.git", busy.url);
+        let refused = world.failure(&GitRequest { url, ..world.request() }).await;
+        let wait = refused.retry_after().unwrap();
+        assert!(wait > Duration::from_secs(100) && wait <= Duration::from_secs(120), "{refused}");
+        assert!(
+            refused.concerns_host() && refused.is_retryable() && refused.to_string().contains("HTTP 429")
+        );
+    }
+    assert_eq!(busy.asked(), ["GET /0.git/info/refs"]);
+    // other hosts are not concerned
+    assert_eq!(world.fetch(&world.request()).await.subject, "one");
+}
+
+#[tokio::test]
+async fn f16_one_byte_a_second_is_no_progress() {
+    let world = world().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x.git", listener.local_addr().unwrap());
+    let drip = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-git-upload-pack-advertisement\r\n\r\n001e# service=git-upload-pack\n0000";
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut beat = tokio::time::interval(Duration::from_millis(50));
+        for byte in answer.iter().cycle() {
+            beat.tick().await;
+            if socket.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+        }
+    });
+    let request = GitRequest { url, timeout: Duration::from_millis(400), ..world.request() };
+    let refused = world.failure(&request).await;
+    assert!(matches!(refused.kind, GitErrorKind::Timeout(_)), "{refused}");
+    // the connection is given up, not kept waiting
+    tokio::time::timeout(Duration::from_secs(20), drip).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn h79_commit_texts_are_one_short_line() {
     let world = world().await;

@@ -6,5 +6,7 @@ mod artifacts;
 mod connection;
 mod fetching;
 mod hostile;
+mod pushing;
 mod reading;
+mod signing;
 mod world;

@@ -29,6 +29,12 @@ pub trait Host: Any {
         Vec::new()
     }
 
+    /// The entries of a map whose keys are no strings, in the order in which Go ranges over them: keys compared field
+    /// by field. `None` for anything else.
+    fn entries(&self) -> Option<Vec<(Value, Value)>> {
+        None
+    }
+
     /// All fields in order of declaration, unexported ones too: what `fmt` prints.
     fn all_fields(&self) -> Vec<(&'static str, Value)> {
         self.fields()

@@ -208,7 +208,10 @@ impl Value {
             Value::Bytes(b) => b.as_ref().is_some_and(|b| !b.is_empty()),
             Value::List(l) => !l.is_empty(),
             Value::Map(m) => !m.is_empty(),
-            Value::Host(h) => h.underlying().is_none_or(|v| v.truth()),
+            Value::Host(h) => match h.entries() {
+                Some(entries) => !entries.is_empty(),
+                None => h.underlying().is_none_or(|v| v.truth()),
+            },
             Value::Func(_) => true,
         }
     }

@@ -1,6 +1,6 @@
 //! The text of a document as a tree that knows where everything stands: styles, comments, places, order of keys.
 //!
-//! For messages that name a line, and for changing one scalar while all other bytes stay ([`set_scalar`]).
+//! For messages that name a line, and for changing one scalar while all other bytes stay ([`string_edit`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -112,7 +112,8 @@ fn attach(text: &str, tape: &Tape<'_>, comments: &[Comment]) -> Attached {
         .filter(|&index| !is_leaf(&index) && nodes[index as usize].style == Style::Flow)
         .collect();
     closed.sort_by_key(|&index| nodes[index as usize].end.pos);
-    for comment in comments {
+    let feet = feet(text, comments);
+    for (comment, is_foot) in comments.iter().zip(feet) {
         let at = comment.start.pos;
         let shown = text[at as usize..comment.end as usize].trim_end();
         let before = leaves.partition_point(|&index| nodes[index as usize].content.pos < at);
@@ -137,6 +138,9 @@ fn attach(text: &str, tape: &Tape<'_>, comments: &[Comment]) -> Attached {
             continue;
         }
         let next = nodes.partition_point(|node| node.start.pos < at);
+        if is_foot && next < nodes.len() {
+            continue;
+        }
         let lines = match nodes.get(next) {
             Some(_) => attached.head.entry(next as u32).or_default(),
             None => &mut attached.foot,
@@ -147,6 +151,39 @@ fn attach(text: &str, tape: &Tape<'_>, comments: &[Comment]) -> Attached {
         lines.push_str(shown);
     }
     attached
+}
+
+/// Which comments belong to what stands above them, as go-yaml v3 sees it: lines right below some content, and an empty
+/// line after them. They are the comment of no node after them.
+fn feet(text: &str, comments: &[Comment]) -> Vec<bool> {
+    let line_before = |at: usize| {
+        let start = text[..at].rfind('\n')?;
+        Some(text[text[..start].rfind('\n').map_or(0, |line| line + 1)..start].trim())
+    };
+    let mut feet = Vec::with_capacity(comments.len());
+    let mut below_content = false;
+    for (i, comment) in comments.iter().enumerate() {
+        let follows = i.checked_sub(1).and_then(|before| comments.get(before));
+        let follows = follows.is_some_and(|before| before.start.line + 1 == comment.start.line);
+        if !follows || !line_before(comment.start.pos as usize).is_some_and(|line| line.starts_with('#')) {
+            below_content = line_before(comment.start.pos as usize)
+                .map(|line| line.split(" #").next().unwrap_or(line).trim_end())
+                .is_some_and(|line| !line.is_empty() && !line.starts_with('#') && !line.ends_with(':'));
+        }
+        feet.push(below_content);
+    }
+    // The block ends in an empty line, or none of it is a foot.
+    let mut ends_empty = false;
+    for (i, comment) in comments.iter().enumerate().rev() {
+        let goes_on = comments.get(i + 1).is_some_and(|next| next.start.line == comment.start.line + 1);
+        if !goes_on {
+            let rest = &text[comment.end as usize..];
+            let mut lines = rest.split('\n').skip(1);
+            ends_empty = lines.next().is_some_and(|line| line.trim().is_empty());
+        }
+        feet[i] &= ends_empty;
+    }
+    feet
 }
 
 fn build(tape: &Tape<'_>, index: u32, in_flow: bool, attached: &mut Attached) -> Node {
@@ -297,54 +334,92 @@ impl Node {
     }
 }
 
-/// Replaces the text of one scalar of `source` and leaves every other byte as it is.
+/// A change of a text: these bytes give way to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes that go.
+    pub span: Range<usize>,
+    /// What comes in their place.
+    pub text: String,
+}
+
+impl Edit {
+    /// The text with this change in it.
+    pub fn apply(&self, source: &str) -> String {
+        let mut out = String::with_capacity(source.len() + self.text.len());
+        out.push_str(&source[..self.span.start]);
+        out.push_str(&self.text);
+        out.push_str(&source[self.span.end..]);
+        out
+    }
+}
+
+/// The change that makes one scalar of `source` the string `text` and leaves every other byte as it is.
 ///
-/// `node` must come from [`parse_nodes`] of this very `source`. The style stays where the new text allows it; a plain
-/// scalar that was a string is quoted where the new text would be read as something else, one that was none stays plain.
-/// A block scalar becomes a double-quoted one.
-pub fn set_scalar(source: &str, node: &Node, text: &str) -> Result<String> {
+/// `node` must come from [`parse_nodes`] of this very `source`. The style stays where the new text allows it: quotes are
+/// kept, a block scalar keeps its header, its comment and its indentation. What was plain stays plain unless the text
+/// would then not be read as this string by YAML 1.1 or 1.2: kyaml's rule for setters.
+pub fn string_edit(source: &str, node: &Node, text: &str) -> Result<Edit> {
     let refuse = |reason: &str| {
         let text = format!("cannot set the value at line {}: {reason}", node.line);
         Error::new(ErrorKind::Emit, text).at(node.line, node.column)
     };
-    let Some(old) = node.as_scalar() else {
+    if node.as_scalar().is_none() {
         return Err(refuse("it is not a scalar"));
-    };
+    }
     let Some(found) = source.get(node.span.clone()) else {
         return Err(refuse("it does not stand in this text"));
     };
-    let was_string = node.is_string(Schema::V2) || node.is_string(Schema::V3);
-    let reads_as_string = |text: &str| {
-        [Schema::V2, Schema::V3].iter().all(|&schema| matches!(resolve(schema, "", text), Ok(Resolved::Str)))
-    };
+    if matches!(node.style, Style::Literal | Style::Folded) {
+        return Ok(block_edit(source, node, text));
+    }
+    let reads_as_string =
+        [Schema::V2, Schema::V3].iter().all(|&schema| matches!(resolve(schema, "", text), Ok(Resolved::Str)));
+    let writable = crate::emit::plain_writable(text, node.in_flow);
     let mut replacement = match node.style {
-        Style::SingleQuoted if crate::emit::single_quotable(text) => {
-            format!("'{}'", text.replace('\'', "''"))
-        }
-        Style::Plain
-            if crate::emit::plain_writable(text, node.in_flow)
-                && (!was_string || old.is_empty() || node.tag.is_some() || reads_as_string(text)) =>
-        {
-            text.to_owned()
+        Style::SingleQuoted if crate::emit::single_quotable(text) => single_quoted(text),
+        Style::Plain if writable && reads_as_string => text.to_owned(),
+        Style::Plain if !writable && !text.is_empty() && crate::emit::single_quotable(text) => {
+            single_quoted(text)
         }
         _ => crate::emit::double_quoted(text),
     };
-    // A block scalar takes its last line break with it.
-    if matches!(node.style, Style::Literal | Style::Folded) && found.ends_with('\n') {
-        replacement.push('\n');
+    if found.is_empty() {
+        if !source[..node.span.start].is_empty() && !source[..node.span.start].ends_with([' ', '\t', '\n']) {
+            replacement.insert(0, ' ');
+        }
+        if source[node.span.end..].starts_with('#') {
+            replacement.push(' ');
+        }
     }
-    let (before, after) = (&source[..node.span.start], &source[node.span.end..]);
-    let mut out = String::with_capacity(source.len() + replacement.len() + 2);
-    out.push_str(before);
-    if found.is_empty() && !before.is_empty() && !before.ends_with([' ', '\t', '\n']) {
-        out.push(' ');
-    }
-    out.push_str(&replacement);
-    if found.is_empty() && after.starts_with('#') {
-        out.push(' ');
-    }
-    out.push_str(after);
-    Ok(out)
+    Ok(Edit { span: node.span.clone(), text: replacement })
+}
+
+fn single_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A block scalar stays one, of a single line: its header with comment, its indentation and the empty lines behind it are
+/// kept. What cannot stand in it comes in quotes, before the header's comment.
+fn block_edit(source: &str, node: &Node, text: &str) -> Edit {
+    let found = &source[node.span.clone()];
+    let (header, body) = found.split_at(found.find('\n').map_or(found.len(), |at| at + 1));
+    let (style, rest) = header.split_at(1);
+    let indicators = rest.bytes().take_while(|c| matches!(c, b'0'..=b'9' | b'+' | b'-')).count();
+    let (indicators, rest) = rest.split_at(indicators);
+    let first = body.split_inclusive('\n').find(|line| !line.trim().is_empty());
+    let kept = body.trim_end_matches(['\n', '\r', ' ']).len();
+    let end = node.span.start + header.len() + kept;
+    let writable = !text.is_empty() && !text.starts_with([' ', '\t']) && crate::emit::single_quotable(text);
+    let text = match first {
+        Some(first) if writable && !indicators.contains(|c: char| c.is_ascii_digit()) => {
+            let indent = &first[..first.len() - first.trim_start_matches(' ').len()];
+            format!("{style}-{rest}{indent}{text}")
+        }
+        Some(_) => crate::emit::double_quoted(text) + rest.trim_end_matches(['\r', '\n']),
+        None => crate::emit::double_quoted(text) + rest,
+    };
+    Edit { span: node.span.start..end, text }
 }
 
 #[cfg(test)]
@@ -415,29 +490,72 @@ h: &anchor !!str 12
     }
 
     #[test]
-    fn a_scalar_is_set_in_place() {
+    fn a_string_is_set_in_place() {
         let root = root();
         for (pointer, new, expected) in [
-            ("/a", "2", "a: 2 # one"),
-            ("/a", "x: y", "a: \"x: y\" # one"),
+            ("/a", "v2", "a: v2 # one"),
+            ("/a", "2", "a: \"2\" # one"),
+            ("/a", "1.0.1", "a: 1.0.1 # one"),
+            ("/a", "x: y", "a: 'x: y' # one"),
             ("/b/0", "new", "- new  # first"),
             ("/b/0", "true", "- \"true\"  # first"),
+            ("/b/0", "010", "- \"010\"  # first"),
+            ("/b/0", "", "- \"\"  # first"),
             ("/b/1", "it's", "- 'it''s'   # second"),
             ("/b/1", "a\nb", "- \"a\\nb\"   # second"),
-            ("/c/e", "a,b", "c: {d: [1, 2], e: \"a,b\"} # flow"),
-            ("/f", "x", "f: \"x\"\n"),
+            ("/c/e", "a,b", "c: {d: [1, 2], e: 'a,b'} # flow"),
+            ("/c/e", "r.io/a:1", "c: {d: [1, 2], e: 'r.io/a:1'} # flow"),
+            ("/f", "x", "f: |- # block\n  x\ng:"),
+            ("/f", "a\nb", "f: \"a\\nb\" # block\ng:"),
             ("/g", "v", "g: v # nothing"),
+            ("/h", "1.0.1", "h: &anchor !!str 1.0.1\n"),
             ("/é", "r\"s", "é: \"r\\\"s\""),
         ] {
             let node = root.pointer(pointer).unwrap();
-            let out = set_scalar(TEXT, node, new).unwrap();
+            let out = string_edit(TEXT, node, new).unwrap().apply(TEXT);
             assert!(out.contains(expected), "{pointer} {new}: {out}");
             assert_eq!(&out[..node.span.start], &TEXT[..node.span.start]);
             assert!(out.ends_with(&TEXT[node.span.end..]), "{pointer} {new}: {out}");
             let changed = parse_nodes(&out, Options::default()).unwrap().remove(0).root;
             assert_eq!(changed.pointer(pointer).unwrap().as_scalar(), Some(new));
         }
-        assert!(set_scalar(TEXT, root.get("b").unwrap(), "x").is_err());
+        assert!(string_edit(TEXT, root.get("b").unwrap(), "x").is_err());
+    }
+
+    #[test]
+    fn a_block_scalar_keeps_its_form() {
+        for (text, expected) in [
+            ("a: |+ # m\r\n\r\n    x\r\n   y\r\n\r\nb: 1\r\n", None),
+            ("a: |+ # m\r\n   x\r\n\r\nb: 1\r\n", Some("a: |- # m\r\n   new\r\n\r\nb: 1\r\n")),
+            ("a: >-\n  x\n  y\n\n\nb: 1\n", Some("a: >-\n  new\n\n\nb: 1\n")),
+            ("a: |2 # m\n   x\n\nb: 1\n", Some("a: \"new\" # m\n\nb: 1\n")),
+            ("a: |\n\nb: 1\n", Some("a: \"new\"\n\nb: 1\n")),
+            ("a: |\n  x", Some("a: |-\n  new")),
+        ] {
+            let Ok(documents) = parse_nodes(text, Options::default()) else {
+                assert_eq!(expected, None, "{text:?}");
+                continue;
+            };
+            let node = documents[0].root.get("a").unwrap();
+            let out = string_edit(text, node, "new").unwrap().apply(text);
+            assert_eq!(Some(out.as_str()), expected, "{text:?}");
+            let changed = parse_nodes(&out, Options::default()).unwrap().remove(0).root;
+            assert_eq!(changed.get("a").unwrap().as_scalar(), Some("new"));
+        }
+    }
+
+    #[test]
+    fn a_comment_below_some_content_and_above_an_empty_line_is_of_no_node_after_it() {
+        for (text, head) in [
+            ("l:\n- a\n# c\n- x\n", "# c"),
+            ("l:\n- a\n# c\n\n- x\n", ""),
+            ("l:\n- a # line\n# c\n# d\n\n- x\n", ""),
+            ("l:\n- a\n\n# c\n\n- x\n", "# c"),
+            ("l:\n- a\n# b\n\n# c\n- x\n", "# c"),
+        ] {
+            let root = parse_nodes(text, Options::default()).unwrap().remove(0).root;
+            assert_eq!(root.pointer("/l/1").unwrap().head_comment, head, "{text:?}");
+        }
     }
 
     #[test]

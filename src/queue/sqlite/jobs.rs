@@ -538,7 +538,7 @@ pub(in super::super) async fn forget(
         // Only our own constants are spliced in.
         sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&object).execute(&mut *conn).await?;
     }
-    Ok(())
+    super::tags::forget_tags(conn, &object).await
 }
 
 /// Rows of `jobs` as people see them, with their causes.

@@ -10,6 +10,7 @@ mod outbox;
 mod retention;
 mod statuses;
 mod steps;
+mod tags;
 
 pub(super) use deliveries::{delivery, list_deliveries, record};
 pub(super) use facts::facts;
@@ -26,6 +27,7 @@ pub(super) use statuses::{
     put_generated, put_overlay, put_status, status, statuses,
 };
 pub(super) use steps::{record_steps, story_of_commit, story_of_delivery, story_of_object};
+pub(super) use tags::{change_tags, forget_tags, image_tags};
 
 use std::time::Duration;
 

@@ -34,13 +34,13 @@ pub(in super::super) struct Opened {
 }
 
 fn migrations() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "start".into(),
-        MigrationType::Simple,
-        include_str!("schema/0001_start.sql").into_sql_str(),
-        false,
-    )])
+    let step = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        step(1, "start", include_str!("schema/0001_start.sql")),
+        step(2, "image tags", include_str!("schema/0002_image_tags.sql")),
+    ])
 }
 
 /// Opens, checks and migrates the store in `state_dir`.
@@ -234,9 +234,20 @@ mod tests {
 
     use super::*;
 
-    fn with_second(sql: &'static str) -> Migrator {
+    /// The newest schema there is.
+    fn newest() -> i64 {
+        migrations().iter().map(|migration| migration.version).max().unwrap()
+    }
+
+    fn with_next(sql: &'static str) -> Migrator {
         let mut all: Vec<_> = migrations().iter().cloned().collect();
-        all.push(Migration::new(2, "second".into(), MigrationType::Simple, sql.into_sql_str(), false));
+        all.push(Migration::new(
+            newest() + 1,
+            "next".into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        ));
         Migrator::with_migrations(all)
     }
 
@@ -247,12 +258,13 @@ mod tests {
     #[tokio::test]
     async fn f25_a_newer_schema_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let newer = opened(dir.path(), &with_second("CREATE TABLE extra (a INTEGER)")).await.unwrap();
+        let newer = opened(dir.path(), &with_next("CREATE TABLE extra (a INTEGER)")).await.unwrap();
         newer.writer.close().await.unwrap();
         drop((newer.readers, newer.lock));
 
         let error = opened(dir.path(), &migrations()).await.err().expect("refused");
-        assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+        let OpenError::NewerSchema { found, known, .. } = &error else { panic!("{error}") };
+        assert_eq!((*found, *known), (newest() + 1, newest()));
         assert!(error.to_string().contains("hint: "), "{error}");
     }
 
@@ -264,11 +276,12 @@ mod tests {
         old.writer.close().await.unwrap();
         drop((old.readers, old.lock));
 
-        let mut new = opened(dir.path(), &with_second("CREATE TABLE extra (a INTEGER)")).await.unwrap();
-        assert_eq!(schema_version(&mut new.writer).await.unwrap(), 2);
-        let backup = SqliteConnectOptions::new().filename(dir.path().join("store.db.v1.backup"));
+        let mut new = opened(dir.path(), &with_next("CREATE TABLE extra (a INTEGER)")).await.unwrap();
+        assert_eq!(schema_version(&mut new.writer).await.unwrap(), newest() + 1);
+        let backup = dir.path().join(format!("store.db.v{}.backup", newest()));
+        let backup = SqliteConnectOptions::new().filename(backup);
         let mut backup = backup.connect().await.unwrap();
-        assert_eq!(schema_version(&mut backup).await.unwrap(), 1);
+        assert_eq!(schema_version(&mut backup).await.unwrap(), newest());
         let at: i64 =
             sqlx::query("SELECT at FROM probe").fetch_one(&mut backup).await.unwrap().try_get(0).unwrap();
         assert_eq!(at, 42);
@@ -281,7 +294,7 @@ mod tests {
         old.writer.close().await.unwrap();
         drop((old.readers, old.lock));
 
-        let broken = with_second("CREATE TABLE extra (a INTEGER); SELECT nonsense FROM nowhere;");
+        let broken = with_next("CREATE TABLE extra (a INTEGER); SELECT nonsense FROM nowhere;");
         let error = opened(dir.path(), &broken).await.err().expect("refused");
         assert!(matches!(error, OpenError::Migrate { .. }), "{error}");
         let mut again = opened(dir.path(), &migrations()).await.expect("the old program still runs");

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{Rules, header, json_or_form};
 use crate::receiver::facts::{Change, FactKind, Facts, Malformed, commit, git_ref};
-use crate::receiver::json;
+use crate::receiver::json::{self, Few};
 use crate::receiver::proof::{Proof, Refused, Tokens, prefixed_hex, sign_hex, single};
 
 /// SHA-256 under the name that elsewhere means SHA-1.
@@ -57,7 +57,7 @@ struct CloudHook {
 
 #[derive(Deserialize)]
 struct CloudPush {
-    changes: Option<Vec<CloudChange>>,
+    changes: Option<Few<CloudChange>>,
 }
 
 #[derive(Deserialize)]
@@ -137,7 +137,7 @@ fn cloud(body: &[u8]) -> Result<Facts, Malformed> {
 
 #[derive(Deserialize)]
 struct DataCenterHook {
-    changes: Option<Vec<DataCenterChange>>,
+    changes: Option<Few<DataCenterChange>>,
     repository: Option<DataCenterRepository>,
 }
 
@@ -169,9 +169,9 @@ struct DataCenterProject {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct DataCenterLinks {
-    clone: Option<Vec<Link>>,
+    clone: Option<Few<Link>>,
     #[serde(rename = "self")]
-    web: Option<Vec<Link>>,
+    web: Option<Few<Link>>,
 }
 
 impl DataCenterRepository {

@@ -2,9 +2,10 @@
 
 use http::HeaderMap;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::Rules;
-use crate::receiver::facts::{Change, FactKind, Facts, commit, git_ref, image};
+use super::{Parsed, Rules, acr, cloud, distribution, dockerhub, harbor, header, quay};
+use crate::receiver::facts::{Change, FactKind, Facts, commit, git_ref, image, tag};
 use crate::receiver::json;
 use crate::receiver::proof::{Proof, Refused, Slot, Tokens, prefixed_hex, sign_hex, single};
 
@@ -38,7 +39,61 @@ struct Body {
     repository: Option<String>,
 }
 
-pub(super) fn parse(body: &[u8]) -> Facts {
+/// Registries write no longer bodies; what is longer is not searched for their shapes.
+const LONGEST_REPORT: usize = 1 << 20;
+
+/// Fields that show which registry's report a body is.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Probe {
+    events: Option<IgnoredAny>,
+    specversion: Option<IgnoredAny>,
+    event_data: Option<IgnoredAny>,
+    #[serde(rename = "detail-type")]
+    detail_type: Option<IgnoredAny>,
+    jpd_origin: Option<IgnoredAny>,
+    push_data: Option<IgnoredAny>,
+    updated_tags: Option<IgnoredAny>,
+    target: Option<IgnoredAny>,
+    action: Option<IgnoredAny>,
+}
+
+pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Parsed {
+    // What looks like a report and is none is a body of any shape again.
+    report(headers, body).filter(|parsed| parsed.facts.registry).unwrap_or_else(|| simple(body).into())
+}
+
+/// A registry's report by its shape: most of them can be told to send to any address.
+fn report(headers: &HeaderMap, body: &[u8]) -> Option<Parsed> {
+    if body.len() > LONGEST_REPORT {
+        return None;
+    }
+    let probe: Probe = json::try_read(body).ok()?;
+    if probe.events.is_some() {
+        distribution::parse(body).ok()
+    } else if probe.event_data.is_some() {
+        harbor::parse(body).ok()
+    } else if probe.specversion.is_some() || header(headers, "ce-type").is_some() {
+        let is_harbors =
+            |parsed: &Parsed| parsed.event.as_deref().is_some_and(|kind| kind.starts_with("harbor."));
+        let event = cloud::cloud_event(headers, body).ok().flatten();
+        event.or_else(|| harbor::parse(body).ok().filter(is_harbors))
+    } else if probe.detail_type.is_some() {
+        cloud::event_bridge(body).ok().flatten()
+    } else if probe.jpd_origin.is_some() {
+        cloud::jfrog(body).ok().flatten()
+    } else if probe.push_data.is_some() {
+        dockerhub::parse(body).ok()
+    } else if probe.updated_tags.is_some() {
+        quay::parse(body).ok()
+    } else if probe.target.is_some() && probe.action.is_some() {
+        acr::parse(body).ok().filter(|parsed| parsed.facts.repository.is_some())
+    } else {
+        None
+    }
+}
+
+fn simple(body: &[u8]) -> Facts {
     let read: Body = json::try_read(body).unwrap_or_default();
     if let Ok(Some(name)) = git_ref(read.git_ref) {
         let change = Change {
@@ -50,11 +105,11 @@ pub(super) fn parse(body: &[u8]) -> Facts {
         return Facts { change, ..Facts::default() }.git([read.repository]);
     }
     let (repository, tag, digest) = match (&read.name, &read.tag, &read.digest) {
-        (Some(name), Some(tag), digest) => {
-            (name.clone(), Some(tag.clone()), crate::receiver::facts::digest(digest.clone()))
+        (Some(name), Some(version), digest) => {
+            (name.clone(), tag(Some(version.clone())), crate::receiver::facts::digest(digest.clone()))
         }
-        (None, Some(tag), digest) if tag.contains('/') => {
-            let (repository, tag, _) = image(tag);
+        (None, Some(reference), digest) if reference.contains('/') => {
+            let (repository, tag, _) = image(reference);
             let digest = digest.as_deref().and_then(|digest| image(digest).2);
             (repository, tag, digest)
         }
@@ -74,8 +129,20 @@ mod tests {
 
     #[test]
     fn a_body_of_any_shape_is_fine() {
-        for body in [&b""[..], b"\xff\xfe", b"[]", b"7", b"{\"tag\":7}", b"{\"ref\":{}}", b"ref=main"] {
-            assert_eq!(parse(body), Facts::of(FactKind::Other), "{body:?}");
+        for body in [
+            &b""[..],
+            b"\xff\xfe",
+            b"[]",
+            b"7",
+            b"{\"tag\":7}",
+            b"{\"ref\":{}}",
+            b"ref=main",
+            b"{\"events\":7}",
+            b"{\"specversion\":\"1.0\",\"type\":\"x\"}",
+            b"{\"target\":[],\"action\":\"push\"}",
+            b"{\"updated_tags\":7}",
+        ] {
+            assert_eq!(parse(&HeaderMap::new(), body).facts, Facts::of(FactKind::Other), "{body:?}");
         }
     }
 
@@ -85,7 +152,7 @@ mod tests {
         let body = format!(
             r#"{{"ref":"refs/heads/main","commit":"{commit}","repository":"https://git.example.com/a/b"}}"#
         );
-        let facts = parse(body.as_bytes());
+        let facts = parse(&HeaderMap::new(), body.as_bytes()).facts;
         assert_eq!(facts.change.git_ref.as_deref(), Some("refs/heads/main"));
         assert_eq!(facts.change.commit, Some(commit));
         assert_eq!(facts.repository.as_deref(), Some("https://git.example.com/a/b"));

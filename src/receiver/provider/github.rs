@@ -4,7 +4,9 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use super::{Rules, header, json_or_form};
-use crate::receiver::facts::{Change, FactKind, Facts, Malformed, commit, digest, git_ref, image};
+use crate::receiver::facts::{
+    Change, FactKind, Facts, Malformed, commit, digest, git_ref, host_of, image, tag,
+};
 use crate::receiver::json;
 use crate::receiver::proof::{Proof, Refused, Tokens, prefixed_hex, sign_hex, single};
 
@@ -150,6 +152,10 @@ struct Package {
     ecosystem: Option<String>,
     owner: Option<Owner>,
     package_version: Option<PackageVersion>,
+    /// Gitea and Forgejo, whose registry is at the forge's own address.
+    r#type: Option<String>,
+    version: Option<String>,
+    html_url: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -186,6 +192,9 @@ fn package(body: &[u8]) -> Result<Facts, Malformed> {
     let git_repository = event.repository.and_then(|repository| repository.html_url);
     let other = Facts { git_repository: git_repository.clone(), ..Facts::of(FactKind::Other) };
     let Some(package) = event.package.or(event.registry_package) else { return Ok(other) };
+    if package.r#type.is_some() {
+        return Ok(gitea_package(event.action.as_deref(), package));
+    }
     let version = package.package_version.unwrap_or_default();
     let is =
         |word: &Option<String>| word.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("container"));
@@ -206,20 +215,39 @@ fn package(body: &[u8]) -> Result<Facts, Malformed> {
     let named = [version.version, version.name];
     let metadata = version.container_metadata;
     let has_metadata = metadata.is_some();
-    let tag = metadata.and_then(|metadata| metadata.tag).unwrap_or_default();
+    let named_tag = metadata.and_then(|metadata| metadata.tag).unwrap_or_default();
     let change = Change {
         kind,
+        repository: repository.map(|name| name.to_ascii_lowercase()),
         // Without metadata the version is the tag, unless it is a digest.
-        tag: tag.name.filter(|name| !name.is_empty()).or_else(|| {
-            named[0].clone().filter(|version| !has_metadata && !version.contains(':') && !version.is_empty())
-        }),
-        digest: named.into_iter().find_map(digest).or_else(|| digest(tag.digest)),
+        tag: tag(named_tag.name.or_else(|| named[0].clone().filter(|_| !has_metadata))),
+        digest: named.into_iter().find_map(digest).or_else(|| digest(named_tag.digest)),
         ..Change::default()
     };
-    Ok(Facts {
-        change,
-        repository: repository.map(|name| name.to_ascii_lowercase()),
-        git_repository,
-        ..Facts::default()
-    })
+    Ok(Facts { git_repository, ..Facts::images(vec![change]) })
+}
+
+/// The registry of Gitea and Forgejo: an image at `<forge>/<owner>/<name>`, a chart, or something else.
+fn gitea_package(action: Option<&str>, package: Package) -> Facts {
+    let kind = match action {
+        Some("created") => FactKind::Push,
+        Some("deleted") => FactKind::Delete,
+        _ => FactKind::Other,
+    };
+    if package.r#type.as_deref() != Some("container") {
+        return Facts::of(kind);
+    }
+    let owner = package.owner.and_then(|owner| owner.login);
+    let host = package.html_url.as_deref().and_then(host_of);
+    let repository = match (host, owner, package.name) {
+        (Some(host), Some(owner), Some(name)) => Some(format!("{host}/{owner}/{name}").to_ascii_lowercase()),
+        _ => None,
+    };
+    Facts::images(vec![Change {
+        kind,
+        repository,
+        tag: tag(package.version.clone()),
+        digest: digest(package.version),
+        ..Change::default()
+    }])
 }

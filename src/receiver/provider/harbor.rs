@@ -1,11 +1,13 @@
-//! Harbor, in its own format and as CloudEvents.
+//! Harbor, in its own format and as CloudEvents. The proof is a fixed header, which other registries can be told to
+//! send, too: what the distribution registry and Azure's report is read as well.
 
 use http::HeaderMap;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::Parsed;
-use crate::receiver::facts::{Change, FactKind, Facts, Malformed, digest, image};
-use crate::receiver::json;
+use super::{Parsed, acr, distribution};
+use crate::receiver::facts::{Change, FactKind, Facts, Malformed, digest, image, tag};
+use crate::receiver::json::{self, Few};
 use crate::receiver::proof::{Proof, Refused, Tokens, shared_token};
 
 /// Harbor sends the policy's "auth header" as it was typed in: no `Bearer` unless somebody typed it.
@@ -15,6 +17,13 @@ pub(super) fn verify(headers: &HeaderMap, tokens: &Tokens<'_>) -> Result<Proof, 
 
 pub(super) fn sign(token: &[u8]) -> Vec<(&'static str, String)> {
     vec![("authorization", String::from_utf8_lossy(token).into_owned())]
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Probe {
+    events: Option<IgnoredAny>,
+    target: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -29,7 +38,7 @@ struct Hook {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Data {
-    resources: Option<Vec<Resource>>,
+    resources: Option<Few<Resource>>,
     repository: Option<Repository>,
 }
 
@@ -48,6 +57,13 @@ struct Repository {
 }
 
 pub(super) fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
+    let probe: Probe = json::try_read(body)?;
+    if probe.events.is_some() {
+        return distribution::parse(body);
+    }
+    if probe.target.is_some() {
+        return acr::parse(body);
+    }
     let hook: Hook = json::read(body)?;
     let kind = match hook.r#type.as_deref() {
         Some("PUSH_ARTIFACT" | "pushImage" | "uploadChart" | "UPLOAD_CHART" | "harbor.artifact.pushed") => {
@@ -60,24 +76,27 @@ pub(super) fn parse(body: &[u8]) -> Result<Parsed, Malformed> {
     };
     let data = hook.data.or(hook.event_data).unwrap_or_default();
     let resources = data.resources.unwrap_or_default();
-    let repository = resources
-        .iter()
-        .find_map(|resource| resource.resource_url.as_deref().map(|url| image(url).0))
-        .filter(|name| !name.is_empty())
-        .or(data.repository.and_then(|repository| repository.repo_full_name));
+    let named = |resource: &Resource| {
+        let name = resource.resource_url.as_deref().map(|url| image(url).0);
+        name.filter(|name| !name.is_empty())
+    };
+    // A resource without an address is in the same place as its neighbours.
+    let repository =
+        resources.iter().find_map(named).or(data.repository.and_then(|repository| repository.repo_full_name));
     let changes: Vec<Change> = resources
         .into_iter()
         .map(|resource| Change {
             kind,
-            // An untagged push has the digest in the tag's place.
-            tag: resource.tag.filter(|tag| !tag.is_empty() && !tag.contains(':')),
+            repository: named(&resource).or_else(|| repository.clone()),
+            // An untagged push has the digest in the tag's place, which is no tag.
+            tag: tag(resource.tag),
             digest: digest(resource.digest),
             ..Change::default()
         })
         .collect();
     let facts = match changes.is_empty() {
-        true => Facts { repository, ..Facts::of(kind) },
-        false => Facts { repository, ..Facts::from_changes(changes) },
+        true => Facts { repository, registry: true, ..Facts::of(kind) },
+        false => Facts::images(changes),
     };
-    Ok(Parsed { facts, event: hook.r#type, id: hook.id })
+    Ok(Parsed { facts, event: hook.r#type, id: hook.id, request: None })
 }

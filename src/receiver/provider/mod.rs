@@ -3,14 +3,23 @@
 //!
 //! Everything here is a pure function of headers, tokens and body.
 
+mod acr;
 mod bitbucket;
+mod cdevents;
+mod cloud;
+mod distribution;
+mod dockerhub;
+pub(super) mod gcr;
 mod generic;
 mod github;
 mod gitlab;
 mod harbor;
+mod nexus;
+mod quay;
 
 use flux_api::ReceiverType;
 use http::HeaderMap;
+use serde_json::Value;
 
 use super::facts::{Facts, Malformed};
 use super::proof::{Proof, Refused, Tokens};
@@ -31,6 +40,20 @@ pub enum Provider {
     Harbor,
     /// Bitbucket Cloud and Bitbucket Data Center.
     Bitbucket,
+    /// Docker Hub.
+    DockerHub,
+    /// Quay.
+    Quay,
+    /// Google's registries, by Pub/Sub.
+    Gcr,
+    /// Sonatype Nexus.
+    Nexus,
+    /// Azure's registry.
+    Acr,
+    /// CI systems that speak CDEvents.
+    CdEvents,
+    /// Anything with an identity token.
+    GenericOidc,
 }
 
 /// What the parsing of a body gives.
@@ -41,11 +64,13 @@ pub(super) struct Parsed {
     pub(super) event: Option<String>,
     /// The sender's delivery id, where the body carries it and no header does.
     pub(super) id: Option<String>,
+    /// What CEL sees as `req` in place of the body, where Flux unwraps an envelope.
+    pub(super) request: Option<Value>,
 }
 
 impl From<Facts> for Parsed {
     fn from(facts: Facts) -> Self {
-        Self { facts, event: None, id: None }
+        Self { facts, ..Self::default() }
     }
 }
 
@@ -57,22 +82,22 @@ pub(super) struct Rules {
 }
 
 impl Provider {
-    /// The sender a Receiver's type means; `None` for one that cannot be received from.
-    pub fn of(kind: ReceiverType) -> Option<Self> {
+    /// The sender a Receiver's type means.
+    pub fn of(kind: ReceiverType) -> Self {
         match kind {
-            ReceiverType::Generic => Some(Provider::Generic),
-            ReceiverType::GenericHmac => Some(Provider::GenericHmac),
-            ReceiverType::GitHub => Some(Provider::GitHub),
-            ReceiverType::GitLab => Some(Provider::GitLab),
-            ReceiverType::Harbor => Some(Provider::Harbor),
-            ReceiverType::Bitbucket => Some(Provider::Bitbucket),
-            ReceiverType::GenericOidc
-            | ReceiverType::DockerHub
-            | ReceiverType::Quay
-            | ReceiverType::Gcr
-            | ReceiverType::Nexus
-            | ReceiverType::Acr
-            | ReceiverType::CdEvents => None,
+            ReceiverType::Generic => Provider::Generic,
+            ReceiverType::GenericHmac => Provider::GenericHmac,
+            ReceiverType::GenericOidc => Provider::GenericOidc,
+            ReceiverType::GitHub => Provider::GitHub,
+            ReceiverType::GitLab => Provider::GitLab,
+            ReceiverType::Harbor => Provider::Harbor,
+            ReceiverType::Bitbucket => Provider::Bitbucket,
+            ReceiverType::DockerHub => Provider::DockerHub,
+            ReceiverType::Quay => Provider::Quay,
+            ReceiverType::Gcr => Provider::Gcr,
+            ReceiverType::Nexus => Provider::Nexus,
+            ReceiverType::Acr => Provider::Acr,
+            ReceiverType::CdEvents => Provider::CdEvents,
         }
     }
 
@@ -81,11 +106,24 @@ impl Provider {
         match self {
             Provider::Generic => "generic",
             Provider::GenericHmac => "generic-hmac",
+            Provider::GenericOidc => "generic-oidc",
             Provider::GitHub => "github",
             Provider::GitLab => "gitlab",
             Provider::Harbor => "harbor",
             Provider::Bitbucket => "bitbucket",
+            Provider::DockerHub => "dockerhub",
+            Provider::Quay => "quay",
+            Provider::Gcr => "gcr",
+            Provider::Nexus => "nexus",
+            Provider::Acr => "acr",
+            Provider::CdEvents => "cdevents",
         }
+    }
+
+    /// Whether the proof is something that whoever knows the token can make. Identity tokens are made by their issuer
+    /// alone.
+    pub fn signs(self) -> bool {
+        !matches!(self, Provider::Gcr | Provider::GenericOidc)
     }
 
     /// What the headers prove, and what the body has yet to.
@@ -96,23 +134,36 @@ impl Provider {
         rules: Rules,
     ) -> Result<Proof, Refused> {
         match self {
-            Provider::Generic => generic::verify(tokens),
+            Provider::Generic | Provider::DockerHub | Provider::Quay | Provider::Acr | Provider::CdEvents => {
+                generic::verify(tokens)
+            }
             Provider::GenericHmac => generic::verify_hmac(headers, tokens, rules),
             Provider::GitHub => github::verify(headers, tokens, rules),
             Provider::GitLab => gitlab::verify(headers, tokens, rules),
             Provider::Harbor => harbor::verify(headers, tokens),
             Provider::Bitbucket => bitbucket::verify(headers, tokens, rules),
+            Provider::Nexus => nexus::verify(headers, tokens),
+            // Tokens are not enough for these: `identity` has proved them, or nobody has.
+            Provider::Gcr | Provider::GenericOidc => Err(Refused::Missing("authorization: Bearer")),
         }
     }
 
     /// What the body says.
     pub(super) fn parse(self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Malformed> {
         match self {
-            Provider::Generic | Provider::GenericHmac => Ok(generic::parse(body).into()),
+            Provider::Generic | Provider::GenericHmac | Provider::GenericOidc => {
+                Ok(generic::parse(headers, body))
+            }
             Provider::GitHub => github::parse(headers, body).map(Parsed::from),
             Provider::GitLab => gitlab::parse(headers, body).map(Parsed::from),
             Provider::Harbor => harbor::parse(body),
             Provider::Bitbucket => bitbucket::parse(headers, body).map(Parsed::from),
+            Provider::DockerHub => dockerhub::parse(body),
+            Provider::Quay => quay::parse(body),
+            Provider::Gcr => gcr::parse(body),
+            Provider::Nexus => nexus::parse(headers, body),
+            Provider::Acr => acr::parse(body),
+            Provider::CdEvents => cdevents::parse(headers, body),
         }
     }
 
@@ -122,7 +173,16 @@ impl Provider {
             Provider::GitHub => Some("x-github-event"),
             Provider::GitLab => Some("x-gitlab-event"),
             Provider::Bitbucket => Some("x-event-key"),
-            Provider::Generic | Provider::GenericHmac | Provider::Harbor => None,
+            Provider::CdEvents => Some("ce-type"),
+            Provider::Generic
+            | Provider::GenericHmac
+            | Provider::GenericOidc
+            | Provider::Harbor
+            | Provider::DockerHub
+            | Provider::Quay
+            | Provider::Gcr
+            | Provider::Nexus
+            | Provider::Acr => None,
         }
     }
 
@@ -133,30 +193,37 @@ impl Provider {
             Provider::GitHub => &["x-github-delivery"],
             Provider::GitLab => &["idempotency-key", "webhook-id"],
             Provider::Bitbucket => &["x-request-uuid", "x-request-id"],
-            Provider::Generic | Provider::GenericHmac => &["idempotency-key"],
-            Provider::Harbor => &[],
+            Provider::Generic | Provider::GenericHmac | Provider::GenericOidc => &["idempotency-key"],
+            Provider::Nexus => &["x-nexus-webhook-delivery"],
+            Provider::Harbor
+            | Provider::DockerHub
+            | Provider::Quay
+            | Provider::Gcr
+            | Provider::Acr
+            | Provider::CdEvents => &[],
         }
     }
 
     /// Whether the body's content type is one the sender uses. Without one it is taken for JSON.
     pub(super) fn takes(self, headers: &HeaderMap) -> bool {
         match self {
-            Provider::Generic | Provider::GenericHmac => true,
+            Provider::Generic | Provider::GenericHmac | Provider::GenericOidc => true,
             Provider::GitHub | Provider::Bitbucket => is_json(headers) || is_form(headers),
-            Provider::GitLab | Provider::Harbor => is_json(headers),
+            Provider::GitLab
+            | Provider::Harbor
+            | Provider::DockerHub
+            | Provider::Quay
+            | Provider::Gcr
+            | Provider::Nexus
+            | Provider::Acr
+            | Provider::CdEvents => is_json(headers),
         }
     }
 
-    /// Whether what a push does not concern can be left alone. A generic body may say anything or nothing, so all
-    /// that is listed is woken.
+    /// Whether a git push leaves alone what it does not concern. A generic body may say anything or nothing, so all
+    /// that is listed is woken. (Registries' reports are recognised by their shape, see [`Facts::registry`].)
     pub(super) fn names_what_changed(self) -> bool {
-        !matches!(self, Provider::Generic | Provider::GenericHmac)
-    }
-
-    /// Whether other events than pushes wake what is listed, as they do in Flux. Harbor reports every pull and scan:
-    /// waking an image scan by its own pulls would never end.
-    pub(super) fn other_events_wake(self) -> bool {
-        !matches!(self, Provider::Harbor)
+        !matches!(self, Provider::Generic | Provider::GenericHmac | Provider::GenericOidc)
     }
 
     /// The headers that a sender of this kind would put on a body, for `sluice hook send`.
@@ -174,6 +241,11 @@ impl Provider {
             Provider::GitLab => gitlab::sign(token, body, id, at),
             Provider::Harbor => harbor::sign(token),
             Provider::Bitbucket => bitbucket::sign(token, body, id),
+            Provider::Nexus => nexus::sign(token, body, id),
+            Provider::CdEvents => cdevents::sign(id),
+            Provider::DockerHub | Provider::Quay | Provider::Gcr | Provider::Acr | Provider::GenericOidc => {
+                Vec::new()
+            }
         }
     }
 }
@@ -185,7 +257,7 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
         .filter(|kind| !kind.is_empty())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers).is_none_or(|kind| kind == "application/json" || kind.ends_with("+json"))
 }
 

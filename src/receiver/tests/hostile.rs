@@ -22,31 +22,70 @@ async fn status_of(world: &World, headers: &[(&str, String)]) -> u16 {
     world.send(post(&world.path("github"), headers, &body())).await.status
 }
 
-#[tokio::test]
-async fn h1_to_h5_bad_signatures_are_401_and_leave_nothing_behind() {
+/// Each signature is 401 without a word, and leaves nothing behind.
+async fn refused(signatures: &[Option<(&'static str, &str)>]) {
     let world = World::start().await;
-    let sha256 = "x-hub-signature-256";
-    for signature in [
-        None,
-        Some((sha256, "sha256=")),
-        Some((sha256, "sha256=abc")),
-        Some((sha256, "sha256=zz")),
-        Some((sha256, "sha256=00")),
-        Some((sha256, &format!("sha256={}", "0".repeat(64)))),
-        Some((sha256, "md5=d41d8cd98f00b204e9800998ecf8427e")),
-        Some((sha256, "")),
-        Some((sha256, "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")),
-        Some(("x-hub-signature", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709")),
-        Some(("x-signature", "sha256=00")),
-    ] {
-        let headers = signed_as(signature);
+    for signature in signatures {
+        let headers = signed_as(*signature);
         let reply = world.send(post(&world.path("github"), &headers, &body())).await;
         assert_eq!((reply.status, reply.body.as_slice()), (401, &b""[..]), "{signature:?}");
     }
     assert_eq!(world.stored().await, 0);
     assert!(world.claim().await.is_empty());
-    assert_eq!(world.state.rejections(&key("github")).len(), 11);
+    assert_eq!(world.state.rejections(&key("github")).len(), signatures.len());
     world.end().await;
+}
+
+const SHA256: &str = "x-hub-signature-256";
+
+#[tokio::test]
+async fn h1_no_signature_is_401() {
+    refused(&[None, Some(("x-signature", "sha256=00")), Some(("authorization", "s3cret"))]).await;
+}
+
+#[tokio::test]
+async fn h2_an_empty_signature_is_401() {
+    refused(&[
+        Some((SHA256, "sha256=")),
+        Some((SHA256, "")),
+        Some((SHA256, "=")),
+        Some(("x-hub-signature", "sha1=")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn h3_a_signature_that_is_no_hex_or_half_a_byte_is_401() {
+    let short = format!("sha256={}", "0".repeat(62));
+    let wrong = format!("sha256={}", "0".repeat(64));
+    refused(&[
+        Some((SHA256, "sha256=abc")),
+        Some((SHA256, "sha256=zz")),
+        Some((SHA256, "sha256=00")),
+        Some((SHA256, &short)),
+        Some((SHA256, &wrong)),
+        Some((SHA256, "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")),
+        Some(("x-hub-signature", "sha1=da39a3ee5e6b4b0d3255bfef95601890afd80709")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn h5_a_hash_that_is_broken_or_unknown_is_401() {
+    let correct = {
+        use hmac::{Hmac, KeyInit, Mac};
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"s3cret").unwrap();
+        mac.update(&body());
+        hex::encode(mac.finalize().into_bytes())
+    };
+    let (renamed, upper) = (format!("md5={correct}"), format!("SHA256={correct}"));
+    refused(&[
+        Some((SHA256, "md5=d41d8cd98f00b204e9800998ecf8427e")),
+        Some((SHA256, "sha3=00")),
+        Some((SHA256, &renamed)),
+        Some((SHA256, &upper)),
+    ])
+    .await;
 }
 
 #[tokio::test]
@@ -221,17 +260,31 @@ async fn h12_lengths_that_lie_are_400() {
 }
 
 #[tokio::test]
-async fn h12_a_length_beside_chunks_hides_no_second_request() {
+async fn h12_a_length_beside_chunks_is_400_and_hides_no_second_request() {
     let world = World::start().await;
     let path = world.path("generic");
     // Who believes the length sees a second request in the body; who believes the chunks does not.
     let hidden = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\n\r\nhidden");
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{:x}\r\n{hidden}\r\n0\r\n\r\n",
-        hidden.len()
-    );
-    assert!(matches!(world.send(request).await.status, 200 | 400));
-    assert!(world.stored().await <= 1);
+    let chunks = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
+    let (length, encoding) = ("content-length: 4\r\n", "transfer-encoding: chunked\r\n");
+    for head in
+        [format!("{length}{encoding}"), format!("{encoding}{length}"), format!("{encoding}x: y\r\n{length}")]
+    {
+        let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{head}\r\n{chunks}");
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        drop(stream.read_to_string(&mut answers).await);
+        assert!(answers.starts_with("HTTP/1.1 400 "), "{head}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "the connection is over: {answers}");
+    }
+    assert_eq!(world.stored().await, 0);
+    // Chunks alone are fine, and are the last that is read from a connection.
+    let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{encoding}\r\n{chunks}");
+    let reply = world.send(&request).await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.head.contains("connection: close"), "{}", reply.head);
+    assert_eq!(world.stored().await, 1);
     world.end().await;
 }
 
@@ -298,32 +351,65 @@ async fn h16_a_form_needs_a_payload() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn h17_h19_h20_json_that_no_forge_writes_is_400() {
+/// Each body is 400, signed or not, and nothing is stored.
+async fn malformed(bodies: &[&[u8]]) {
     let world = World::start().await;
-    let deep =
-        format!(r#"{{"ref":"refs/heads/main","x":{}1{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
-    let zeros = "1".repeat(40);
-    for (n, body) in [
-        deep.as_bytes(),
-        br#"{"ref":"refs/heads/main","ref":"refs/heads/other"}"#,
-        b"{\"ref\":\"refs/heads/\xff\"}",
-        br#"{"ref":"refs/heads/\ud800"}"#,
-        br#"{"ref":"refs/heads/main\u0000"}"#,
-        br#"{"ref":"refs/heads/ma\nin"}"#,
-        br#"{"ref":7}"#,
-        br#"{"ref":"#,
-        b"",
-        format!(r#"{{"after":"{zeros}"}} {{}}"#).as_bytes(),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (n, body) in bodies.iter().enumerate() {
         let headers = github("s3cret", &n.to_string(), body);
         assert_eq!(world.send(post(&world.path("github"), &headers, body)).await.status, 400, "body {n}");
     }
     assert_eq!(world.stored().await, 0);
     world.end().await;
+}
+
+#[tokio::test]
+async fn h17_json_of_a_million_levels_is_400() {
+    let nested = |open: &str, close: &str| {
+        format!(r#"{{"ref":"refs/heads/main","x":{}1{}}}"#, open.repeat(1_000_000), close.repeat(1_000_000))
+    };
+    malformed(&[
+        nested("[", "]").as_bytes(),
+        nested("{\"a\":", "}").as_bytes(),
+        "[".repeat(1_000_000).as_bytes(),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn h19_a_key_given_twice_is_400() {
+    malformed(&[
+        br#"{"ref":"refs/heads/main","ref":"refs/heads/other"}"#,
+        br#"{"ref":"refs/heads/main","\u0072ef":"refs/heads/other"}"#,
+        br#"{"ref":"refs/heads/main","repository":{},"repository":{"clone_url":"https://github.com/org/app"}}"#,
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn h20_text_that_is_no_unicode_and_refs_with_control_characters_are_400() {
+    malformed(&[
+        b"{\"ref\":\"refs/heads/\xff\"}",
+        b"{\"ref\":\"refs/heads/\xed\xa0\x80\"}",
+        br#"{"ref":"refs/heads/\ud800"}"#,
+        br#"{"ref":"refs/heads/\udc00\ud800"}"#,
+        br#"{"ref":"refs/heads/main\u0000"}"#,
+        b"{\"ref\":\"refs/heads/main\x00\"}",
+        br#"{"ref":"refs/heads/ma\nin"}"#,
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_json_or_not_of_the_types_a_forge_uses_is_400() {
+    let commit = "1".repeat(40);
+    malformed(&[
+        br#"{"ref":7}"#,
+        br#"{"ref":"#,
+        b"",
+        b"7",
+        format!(r#"{{"after":"{commit}"}} {{}}"#).as_bytes(),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ impl Address {
         self.url.as_str()
     }
 
+    /// `host:port`.
+    pub(crate) fn host(&self) -> String {
+        host_of(&self.url)
+    }
+
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }
@@ -120,6 +125,12 @@ impl Address {
         }
         Self::parse(text)
     }
+}
+
+/// `host:port` of a URL.
+pub(crate) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    format!("{host}:{}", url.port_or_known_default().unwrap_or(22))
 }
 
 #[cfg(test)]

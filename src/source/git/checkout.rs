@@ -32,8 +32,19 @@ pub struct GitCheckout {
     pub committed: Timestamp,
     /// Whether the revision differs from the one last observed.
     pub changed: bool,
+    /// The tag it was checked out by.
+    pub(crate) tag: Option<ReferencingTag>,
     /// Its files.
     pub repository: RepositoryHandle,
+}
+
+/// A tag that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReferencingTag {
+    /// Its name without `refs/tags/`.
+    pub(crate) name: String,
+    /// The tag's own object; a lightweight tag has none.
+    pub(crate) object: Option<Oid>,
 }
 
 /// The files of one commit. Cheap to clone; reads run on threads that may block.
@@ -92,7 +103,7 @@ impl RepositoryHandle {
         }
     }
 
-    async fn read<T, F>(&self, path: &str, work: F) -> Result<T, GitError>
+    pub(crate) async fn read<T, F>(&self, path: &str, work: F) -> Result<T, GitError>
     where
         T: Send + 'static,
         F: FnOnce(&View) -> Result<T, GitErrorKind> + Send + 'static,

@@ -36,6 +36,15 @@ pub enum GitErrorKind {
     /// A path that leaves the repository or could not exist in one. Change the object or the repository.
     #[error("path `{0}` is not allowed in a git tree")]
     ForbiddenPath(String),
+    /// A commit that nobody can make. A mistake of whoever asks for it.
+    #[error("{0}")]
+    InvalidCommit(String),
+    /// A path to change that is no plain file of the commit: missing, a link, a directory, a submodule.
+    #[error("`{0}` is no regular file of the commit")]
+    NotAFile(String),
+    /// A push that no server would take. Change the object.
+    #[error("{0}")]
+    InvalidPush(String),
     /// The secret holds something unusable. Change the secret.
     #[error("{0}")]
     InvalidCredentials(String),
@@ -74,6 +83,14 @@ pub enum GitErrorKind {
     Throttled {
         /// How long it asked us to wait.
         retry_after: Option<Duration>,
+    },
+    /// The host is in trouble, and somebody else will find out when that is over.
+    #[error("{why}\nhint: the host is left alone, and asked again in {}", seconds(*.left))]
+    Resting {
+        /// What happened to whoever asked before.
+        why: String,
+        /// How long it is still left alone.
+        left: Duration,
     },
     /// Another HTTP status.
     #[error("the server answered HTTP {0}")]
@@ -125,7 +142,7 @@ pub enum GitErrorKind {
 }
 
 fn seconds(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    format!("{}s", (duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 
 impl GitErrorKind {
@@ -170,6 +187,9 @@ impl GitError {
             | GitErrorKind::InvalidReference(_)
             | GitErrorKind::InvalidSemver { .. }
             | GitErrorKind::InvalidCredentials(_)
+            | GitErrorKind::InvalidCommit(_)
+            | GitErrorKind::InvalidPush(_)
+            | GitErrorKind::NotAFile(_)
             | GitErrorKind::ForbiddenPath(_)
             | GitErrorKind::ForbiddenAddress(_) => false,
             GitErrorKind::Submodule { source, .. } => source.is_retryable(),
@@ -184,6 +204,7 @@ impl GitError {
             | GitErrorKind::Connection(_)
             | GitErrorKind::Timeout(_)
             | GitErrorKind::HostKey(_)
+            | GitErrorKind::Resting { .. }
             | GitErrorKind::Throttled { .. } => true,
             GitErrorKind::Status(status) => *status >= 500,
             _ => false,
@@ -194,6 +215,7 @@ impl GitError {
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.kind {
             GitErrorKind::Throttled { retry_after } => *retry_after,
+            GitErrorKind::Resting { left, .. } => Some(*left),
             GitErrorKind::Submodule { source, .. } => source.retry_after(),
             _ => None,
         }

@@ -7,13 +7,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use git2::Oid;
 use tokio::sync::Semaphore;
 
 use super::address::Address;
-use super::checkout::{GitCheckout, RepositoryHandle, facts};
+use super::checkout::{GitCheckout, ReferencingTag, RepositoryHandle, facts};
 use super::error::{GitError, GitErrorKind, shown};
+use super::hosts::Hosts;
 use super::http::HttpClients;
 use super::kept::{self, FULL_DEPTH, Gate, Kept, Listing, Received};
 use super::protocol::{Conversation, FetchPlan, Greeting, Remote, RemoteRef};
@@ -25,6 +27,8 @@ use super::survey::Surveys;
 use super::tree::View;
 use crate::source::limits::SourceLimits;
 
+const TAGS: &str = "refs/tags/";
+
 /// Everything git: clients, kept repositories, bounds.
 pub(crate) struct Git {
     pub(super) directory: PathBuf,
@@ -35,12 +39,15 @@ pub(crate) struct Git {
     ssh: Arc<SshClients>,
     pub(super) kept: Mutex<HashMap<String, Arc<Kept>>>,
     pub(super) surveys: Arc<Surveys>,
+    pub(super) hosts: Hosts,
 }
 
 /// A commit that is here, and the reference it was found by.
 pub(crate) struct Found {
     reference: String,
     commit: Oid,
+    /// The tag it was found by.
+    tag: Option<ReferencingTag>,
 }
 
 /// What a server said when asked for its references.
@@ -68,6 +75,7 @@ impl Git {
             permits,
             kept: Mutex::new(HashMap::new()),
             surveys: Arc::new(Surveys::default()),
+            hosts: Hosts::default(),
         })
     }
 
@@ -79,7 +87,10 @@ impl Git {
         let attempted = format!("fetch {} from", target.describe());
         let work = Box::pin(self.checkout(request, &address, &target));
         match tokio::time::timeout(request.timeout, work).await {
-            Ok(done) => done.map_err(|kind| fail(attempted, kind)),
+            Ok(done) => done.map_err(|kind| {
+                self.hosts.failed(&address.host(), &kind, Instant::now());
+                fail(attempted, kind)
+            }),
             Err(_) => Err(fail(attempted, GitErrorKind::Timeout(request.timeout))),
         }
     }
@@ -109,7 +120,10 @@ impl Git {
                     (reference.name, commit)
                 })
                 .collect()),
-            Ok(Err(kind)) => Err(fail(kind)),
+            Ok(Err(kind)) => {
+                self.hosts.failed(&address.host(), &kind, Instant::now());
+                Err(fail(kind))
+            }
             Err(_) => Err(fail(GitErrorKind::Timeout(request.timeout))),
         }
     }
@@ -127,6 +141,8 @@ impl Git {
             .pushed
             .as_ref()
             .filter(|hint| target.reference().as_deref() == Some(hint.reference.as_str()))
+            // a tag is where it stands, not what it held before
+            .filter(|hint| !hint.reference.starts_with(TAGS))
             .and_then(|hint| parse_commit(&hint.commit));
         let (found, facts) = self.bring_sound(&kept, &remote, target, pushed, observed).await?;
         let mut view = View::new(Arc::clone(&kept), facts.tree, Arc::clone(&self.surveys));
@@ -159,6 +175,7 @@ impl Git {
             author: facts.author,
             committed: facts.committed,
             changed,
+            tag: found.tag,
             repository: RepositoryHandle {
                 view: Arc::new(view),
                 permits: Arc::clone(&self.permits),
@@ -289,7 +306,15 @@ impl Git {
             kept.store(received, heads.clone(), self.limits.object_bytes).await?;
         }
         drop(gate);
-        kept.run(move |repository| choose(repository, &heads, pushed, observed)).await
+        let found = kept.run(move |repository| choose(repository, &heads, pushed, observed)).await?;
+        let tag = found.reference.strip_prefix(TAGS).map(|name| ReferencingTag {
+            name: name.to_owned(),
+            object: picked
+                .iter()
+                .find(|one| one.name == found.reference && one.peeled.is_some())
+                .map(|one| one.id),
+        });
+        Ok(Found { tag, ..found })
     }
 
     /// Lists the references; with a push at hand and a server known to allow it, fetches the pushed commit beside.
@@ -341,6 +366,7 @@ impl Git {
             listed = list(None).await;
         }
         let (conversation, references) = listed?;
+        self.hosts.answered(&remote.host());
         gate.greeting = conversation.greeting();
         Ok(Asked { conversation, references, ahead })
     }
@@ -354,7 +380,7 @@ impl Git {
     ) -> Result<Found, GitErrorKind> {
         let name = format!("commit/{commit}");
         let here = move |repository: &git2::Repository| Ok(kept::holds(repository, commit));
-        let found = || Found { reference: String::new(), commit };
+        let found = || Found { reference: String::new(), commit, tag: None };
         if kept.run(here).await? {
             return Ok(found());
         }
@@ -371,6 +397,7 @@ impl Git {
         };
         match self.pull(kept, conversation, &plan).await {
             Ok(received) => {
+                self.hosts.answered(&remote.host());
                 kept.store(received, vec![(name, commit)], self.limits.object_bytes).await?;
                 return Ok(found());
             }
@@ -427,6 +454,7 @@ impl Git {
         known: Option<Greeting>,
         prefixes: &[String],
     ) -> Result<Conversation, GitErrorKind> {
+        self.hosts.admit(&remote.host(), Instant::now())?;
         Conversation::open(remote, known, prefixes, self.limits.references, self.limits.pack_bytes).await
     }
 
@@ -466,7 +494,7 @@ async fn at_hand(
         let known = kept::head_of(repository, &reference)
             .filter(|_| kept::holds(repository, commit) && !is_behind(repository, commit, observed))
             .filter(|head| kept::contains(repository, *head, commit));
-        Ok(known.map(|_| Found { reference, commit }))
+        Ok(known.map(|_| Found { reference, commit, tag: None }))
     })
     .await
 }
@@ -492,10 +520,10 @@ fn choose(
         .filter(|commit| !is_behind(repository, *commit, observed))
         .filter(|commit| kept::contains(repository, *head, *commit))
         .unwrap_or(*head);
-    Ok(Found { reference: reference.clone(), commit })
+    Ok(Found { reference: reference.clone(), commit, tag: None })
 }
 
-fn address(request: &GitRequest) -> Result<Address, GitError> {
+pub(crate) fn address(request: &GitRequest) -> Result<Address, GitError> {
     Address::parse(&request.url).map_err(|kind| GitError {
         attempted: "use".to_owned(),
         url: redacted(&request.url),

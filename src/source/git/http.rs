@@ -134,7 +134,7 @@ impl HttpClients {
 }
 
 /// Resolves a name once and hands on only the addresses the policy allows: they are the ones connected to.
-struct Resolver(AddressPolicy);
+pub(crate) struct Resolver(pub(crate) AddressPolicy);
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
@@ -210,12 +210,19 @@ pub(crate) struct HttpRemote {
 
 impl HttpRemote {
     /// `GET info/refs`, following redirects within the origin; later requests go where it led.
-    pub(crate) async fn greet(&mut self, service: &str) -> Result<reqwest::Response, GitErrorKind> {
+    pub(crate) async fn greet(
+        &mut self,
+        service: &str,
+        version2: bool,
+    ) -> Result<reqwest::Response, GitErrorKind> {
         for _ in 0..=REDIRECTS {
             let mut url = self.at("info/refs");
             url.set_query(Some(&format!("service={service}")));
-            let response =
-                self.send(self.client.get(url.clone()).header("git-protocol", "version=2")).await?;
+            let mut request = self.client.get(url.clone());
+            if version2 {
+                request = request.header("git-protocol", "version=2");
+            }
+            let response = self.send(request, true).await?;
             if !response.status().is_redirection() {
                 let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
                 let expected = format!("application/x-{service}-advertisement");
@@ -233,27 +240,42 @@ impl HttpRemote {
         Err(GitErrorKind::Protocol("too many redirects".into()))
     }
 
-    /// `POST` to the service.
+    /// `POST` to the service: a question, which may be asked again if the connection breaks.
     pub(crate) async fn post(
         &self,
         service: &str,
         body: Bytes,
         version2: bool,
     ) -> Result<reqwest::Response, GitErrorKind> {
-        let mut request = self
-            .client
-            .post(self.at(service))
-            .header(header::CONTENT_TYPE, format!("application/x-{service}-request"))
-            .header(header::ACCEPT, format!("application/x-{service}-result"))
-            .body(body);
+        let mut request = self.question(service, body);
         if version2 {
             request = request.header("git-protocol", "version=2");
         }
-        let response = self.send(request).await?;
-        if response.status().is_redirection() {
-            return Err(GitErrorKind::Protocol("the server redirects a request with a body".into()));
-        }
-        check(response)
+        let response = self.send(request, true).await?;
+        answered(response)
+    }
+
+    /// `POST` to the service that changes something there: sent once, whatever happens.
+    pub(crate) async fn post_once(
+        &self,
+        service: &str,
+        body: Bytes,
+    ) -> Result<reqwest::Response, GitErrorKind> {
+        let response = self.send(self.question(service, body), false).await?;
+        answered(response)
+    }
+
+    fn question(&self, service: &str, body: Bytes) -> reqwest::RequestBuilder {
+        self.client
+            .post(self.at(service))
+            .header(header::CONTENT_TYPE, format!("application/x-{service}-request"))
+            .header(header::ACCEPT, format!("application/x-{service}-result"))
+            .body(body)
+    }
+
+    /// Where it is.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
     }
 
     pub(crate) fn is_redirected(&self) -> bool {
@@ -268,7 +290,11 @@ impl HttpRemote {
         url
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, GitErrorKind> {
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        again: bool,
+    ) -> Result<reqwest::Response, GitErrorKind> {
         // a literal address never reaches the resolver
         if !self.proxied
             && let Some(address) = literal(&self.base)
@@ -280,9 +306,9 @@ impl HttpRemote {
             Some(value) => request.header(header::AUTHORIZATION, value.clone()),
             None => request,
         };
-        let again = request.try_clone();
+        let again = if again { request.try_clone() } else { None };
         let mut sent = request.send().await;
-        // a kept connection may be closed by the server just as it is used again; all these requests only read
+        // a kept connection may be closed by the server just as it is used again; what only reads is sent once more
         if let (Err(error), Some(again)) = (&sent, again)
             && !error.is_connect()
         {
@@ -320,6 +346,13 @@ impl HttpRemote {
     }
 }
 
+fn answered(response: reqwest::Response) -> Result<reqwest::Response, GitErrorKind> {
+    match response.status().is_redirection() {
+        true => Err(GitErrorKind::Protocol("the server redirects a request with a body".into())),
+        false => check(response),
+    }
+}
+
 fn redirect(target: &Url) -> GitErrorKind {
     let mut shown_target = target.clone();
     // cannot fail on an http URL, and if it did the text below would still be cut to the host
@@ -330,7 +363,8 @@ fn redirect(target: &Url) -> GitErrorKind {
     GitErrorKind::Redirect(shown(text.trim_end_matches("/info/refs"), 200))
 }
 
-fn literal(url: &Url) -> Option<IpAddr> {
+/// The address a URL names without a name: it never reaches the resolver.
+pub(crate) fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         url::Host::Ipv4(address) => Some(IpAddr::V4(address)),
         url::Host::Ipv6(address) => Some(IpAddr::V6(address)),

@@ -263,7 +263,31 @@ pub(crate) fn holds(repository: &Repository, id: Oid) -> bool {
     repository.odb().is_ok_and(|odb| odb.exists(id))
 }
 
-fn parents(odb: &git2::Odb<'_>, commit: Oid) -> Option<Vec<Oid>> {
+/// Everything that was fetched by a name.
+pub(crate) fn heads(repository: &Repository) -> Vec<Oid> {
+    let Ok(references) = repository.references_glob("refs/sluice/*") else { return Vec::new() };
+    references.flatten().filter_map(|reference| reference.target()).collect()
+}
+
+/// The commits that lie behind `from`, as far as we hold and look at them.
+pub(crate) fn ancestors(odb: &git2::Odb<'_>, from: impl Iterator<Item = Oid>) -> HashSet<Oid> {
+    let mut seen: HashSet<Oid> = from.collect();
+    let mut next: VecDeque<Oid> = seen.iter().copied().collect();
+    while let Some(at) = next.pop_front() {
+        if seen.len() > ANCESTRY {
+            break;
+        }
+        for parent in parents(odb, at).unwrap_or_default() {
+            if odb.exists(parent) && seen.insert(parent) {
+                next.push_back(parent);
+            }
+        }
+    }
+    seen
+}
+
+/// The parents a commit names, whether or not they are here; `None` if it is no commit or not here.
+pub(crate) fn parents(odb: &git2::Odb<'_>, commit: Oid) -> Option<Vec<Oid>> {
     let object = odb.read(commit).ok().filter(|object| object.kind() == ObjectType::Commit)?;
     let lines = object.data().split(|&byte| byte == b'\n').skip(1);
     Some(
@@ -315,11 +339,9 @@ pub(crate) fn plan(repository: &Repository, name: &str, wants: Vec<Oid>) -> Fetc
             distance += 1;
             at = parents(&odb, commit).and_then(|parents| parents.first().copied());
         }
-        if let Ok(references) = repository.references_glob("refs/sluice/*") {
-            for target in references.flatten().filter_map(|reference| reference.target()) {
-                if haves.len() < HAVES && odb.exists(target) && known.insert(target) {
-                    haves.push(target);
-                }
+        for target in heads(repository) {
+            if haves.len() < HAVES && odb.exists(target) && known.insert(target) {
+                haves.push(target);
             }
         }
     }

@@ -6,19 +6,30 @@
 
 mod address;
 mod checkout;
+mod commit;
 mod error;
 mod fetch;
+mod hosts;
 mod http;
 mod kept;
 mod known_hosts;
+mod loose;
 mod mounts;
 mod names;
+mod openpgp;
+mod outgoing;
 mod pack;
 mod pkt;
 mod protocol;
+mod push;
+mod receive;
 mod reference;
+mod regular;
 mod request;
+mod signature;
+mod signer;
 mod ssh;
+mod sshsig;
 mod store;
 mod submodules;
 mod survey;
@@ -27,12 +38,19 @@ mod tree;
 mod walk;
 
 pub use checkout::{GitCheckout, RepositoryHandle};
+pub use commit::{GitIdentity, NewCommit};
 pub use error::{GitError, GitErrorKind};
+pub use push::{GitPush, PushError, RefUpdate};
+pub use regular::RegularFile;
 pub use request::{
     ClientCertificate, GitCredentials, GitReference, GitRequest, Proxy, PushHint, SshCredentials, TlsMaterial,
 };
+pub use signature::{TrustedKeys, VerifyError, VerifyMode};
+pub use signer::{CommitSigner, SigningKeyError};
 pub use walk::FileLimits;
 
+pub(crate) use error::shown;
 pub(crate) use fetch::Git;
+pub(crate) use http::{Resolver, causes, literal};
 pub(crate) use names::elements;
 pub(crate) use tree::{Content, Included, View, read};

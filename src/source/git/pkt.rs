@@ -36,6 +36,12 @@ pub(crate) fn put_line(out: &mut Vec<u8>, line: &str) {
     out.extend_from_slice(format!("{:04x}{line}\n", line.len() + 5).as_bytes());
 }
 
+/// Appends a frame as it is.
+pub(crate) fn put_data(out: &mut Vec<u8>, data: &[u8]) {
+    out.extend_from_slice(format!("{:04x}", data.len() + 4).as_bytes());
+    out.extend_from_slice(data);
+}
+
 /// Appends a flush.
 pub(crate) fn put_flush(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0000");
@@ -53,7 +59,6 @@ pub(crate) enum ByteSource {
     /// The output of a program on an ssh server.
     Ssh(SshReader),
     /// Bytes at hand.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the parsers' tables read from memory"))]
     Memory(Option<Bytes>),
 }
 

@@ -13,17 +13,27 @@ use super::pkt::{ByteSource, Pkt, PktReader, put_delimiter, put_flush, put_line}
 use super::ssh::SshRemote;
 
 const UPLOAD_PACK: &str = "git-upload-pack";
-const AGENT: &str = concat!("agent=git/sluice-", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("agent=git/sluice-", env!("CARGO_PKG_VERSION"));
 /// Progress messages and chatter a server may send beside a pack.
-const CHATTER_BYTES: u64 = 1 << 20;
+pub(crate) const CHATTER_BYTES: u64 = 1 << 20;
 /// Bytes of one advertised reference on average, to turn a bound on references into one on bytes.
-const REFERENCE_BYTES: u64 = 512;
+pub(crate) const REFERENCE_BYTES: u64 = 512;
 
 /// Where a repository is and how to reach it.
 #[derive(Clone)]
 pub(crate) enum Remote {
     Http(HttpRemote),
     Ssh(SshRemote),
+}
+
+impl Remote {
+    /// `host:port`, as [`super::address::Address::host`] writes it.
+    pub(crate) fn host(&self) -> String {
+        match self {
+            Remote::Http(http) => super::address::host_of(http.base()),
+            Remote::Ssh(ssh) => ssh.server(),
+        }
+    }
 }
 
 /// One advertised reference.
@@ -50,11 +60,11 @@ pub(crate) struct Greeting {
 }
 
 impl Greeting {
-    fn offers(&self, name: &str) -> bool {
+    pub(crate) fn offers(&self, name: &str) -> bool {
         self.capabilities.iter().any(|capability| capability == name)
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.capabilities.iter().find_map(|capability| capability.strip_prefix(name)?.strip_prefix('='))
     }
 
@@ -67,7 +77,7 @@ impl Greeting {
         }
     }
 
-    fn check(&self) -> Result<(), GitErrorKind> {
+    pub(crate) fn check(&self) -> Result<(), GitErrorKind> {
         match self.value("object-format") {
             None | Some("sha1") => Ok(()),
             Some(other) => Err(GitErrorKind::Protocol(format!(
@@ -118,11 +128,14 @@ impl Conversation {
         }
         let (mut reader, http) = match &mut remote {
             Remote::Http(http) => {
-                (PktReader::new(ByteSource::Http(http.greet(UPLOAD_PACK).await?), limit), true)
+                (PktReader::new(ByteSource::Http(http.greet(UPLOAD_PACK, true).await?), limit), true)
             }
             Remote::Ssh(ssh) => {
                 // the stream also carries the pack, whose own limit is counted apart
-                (PktReader::new(ByteSource::Ssh(ssh.start(UPLOAD_PACK).await?), limit + pack_bytes), false)
+                (
+                    PktReader::new(ByteSource::Ssh(ssh.start(UPLOAD_PACK, true).await?), limit + pack_bytes),
+                    false,
+                )
             }
         };
         let (greeting, listed) = read_greeting(&mut reader, prefixes, references).await?;
@@ -314,7 +327,8 @@ fn wanted(name: &str, prefixes: &[String]) -> bool {
     prefixes.is_empty() || prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
 }
 
-async fn read_greeting(
+/// Capabilities, and (but for version 2) the references whose names start with one of `prefixes`.
+pub(crate) async fn read_greeting(
     reader: &mut PktReader,
     prefixes: &[String],
     references: usize,

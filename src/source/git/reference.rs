@@ -149,7 +149,8 @@ pub(crate) fn parse_commit(text: &str) -> Option<Oid> {
     }
 }
 
-fn checked(name: &str) -> Result<(), GitErrorKind> {
+/// A name that git itself would accept, and that no program could take for an option.
+pub(crate) fn checked(name: &str) -> Result<(), GitErrorKind> {
     let short = name.rsplit('/').next().unwrap_or_default();
     match name.len() <= 1024 && !short.starts_with('-') && git2::Reference::is_valid_name(name) {
         true => Ok(()),

@@ -107,12 +107,17 @@ impl SshClients {
 }
 
 impl SshRemote {
+    /// `host:port`.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Starts `service` for the repository.
-    pub(crate) async fn start(&self, service: &str) -> Result<SshReader, GitErrorKind> {
+    pub(crate) async fn start(&self, service: &str, version2: bool) -> Result<SshReader, GitErrorKind> {
         let known = self.clients.sessions.lock().expect("held for one lookup").get(&self.key).cloned();
         if let Some(session) = known.filter(|session| !session.is_closed()) {
             // the server may have dropped a kept connection: then a new one decides
-            if let Ok(reader) = self.run(&session, service).await {
+            if let Ok(reader) = self.run(&session, service, version2).await {
                 return Ok(reader);
             }
         }
@@ -127,14 +132,16 @@ impl SshRemote {
             }
             sessions.insert(self.key, Arc::clone(&session));
         }
-        self.run(&session, service).await
+        self.run(&session, service, version2).await
     }
 
-    async fn run(&self, session: &Session, service: &str) -> Result<SshReader, GitErrorKind> {
+    async fn run(&self, session: &Session, service: &str, version2: bool) -> Result<SshReader, GitErrorKind> {
         let channel = session.channel_open_session().await.map_err(lost)?;
         let (mut read, write) = channel.split();
-        // servers that do not accept the variable answer in version 0, which is understood as well
-        write.set_env(false, "GIT_PROTOCOL", "version=2").await.map_err(lost)?;
+        if version2 {
+            // servers that do not accept the variable answer in version 0, which is understood as well
+            write.set_env(false, "GIT_PROTOCOL", "version=2").await.map_err(lost)?;
+        }
         write.exec(true, format!("{service} {}", quoted(&self.path))).await.map_err(lost)?;
         loop {
             match read.wait().await {

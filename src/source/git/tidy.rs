@@ -1,9 +1,11 @@
-//! Keeping the kept: many small packs become one, what nobody fetches any more is removed.
+//! Keeping the kept: many small packs become one, what nobody fetches any more is removed, and so are commits of ours
+//! that never reached a server (`loose.rs`).
 //!
 //! Runs from time to time, never on the way of a push.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use git2::{Oid, Repository};
 
@@ -66,7 +68,7 @@ impl Kept {
 
 /// Writes the small packs' objects into one new pack and says which files it replaces.
 fn merge(repository: &Repository) -> Result<Vec<PathBuf>, GitErrorKind> {
-    let mut surplus = Vec::new();
+    let mut surplus = super::loose::surplus(repository, SystemTime::now())?;
     for entry in std::fs::read_dir(repository.path())? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with("incoming-") {

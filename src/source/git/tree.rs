@@ -375,6 +375,17 @@ pub(crate) fn read(content: &Content, limit: u64) -> Result<Vec<u8>, GitErrorKin
     }
 }
 
+/// How many bytes there are, without reading them.
+pub(crate) fn size_of(content: &Content) -> Result<u64, GitErrorKind> {
+    match content {
+        Content::Blob { kept, id } => kept.with(|repository| {
+            let odb = repository.odb().map_err(damaged)?;
+            Ok(odb.read_header(*id).map_err(damaged)?.0 as u64)
+        }),
+        Content::Bytes(bytes) => Ok(bytes.len() as u64),
+    }
+}
+
 fn read_blob(kept: &Kept, id: Oid, limit: u64) -> Result<Vec<u8>, GitErrorKind> {
     kept.with(|repository| {
         let odb = repository.odb().map_err(damaged)?;

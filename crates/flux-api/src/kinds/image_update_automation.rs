@@ -169,6 +169,35 @@ impl SigningKey {
 }
 
 impl LabelSelector {
+    /// Why this is no selector, in the words of Kubernetes; `None` when it is one.
+    pub fn problem(&self) -> Option<String> {
+        let labels = self.match_labels.iter().map(|(key, value)| (key, std::slice::from_ref(value)));
+        for (key, values) in labels {
+            if let Some(problem) = label_selector_problem(key, values) {
+                return Some(problem);
+            }
+        }
+        for LabelRequirement { key, operator, values } in &self.match_expressions {
+            let shown = || format!("{values:?}").replace("\", \"", "\",\"");
+            match operator.as_str() {
+                "In" | "NotIn" if values.is_empty() => {
+                    let why = "for 'in', 'notin' operators, values set can't be empty";
+                    return Some(format!("values: Invalid value: {}: {why}", shown()));
+                }
+                "Exists" | "DoesNotExist" if !values.is_empty() => {
+                    let why = "values set must be empty for exists and does not exist";
+                    return Some(format!("values: Invalid value: {}: {why}", shown()));
+                }
+                "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+                other => return Some(format!("{other:?} is not a valid label selector operator")),
+            }
+            if let Some(problem) = label_selector_problem(key, values) {
+                return Some(problem);
+            }
+        }
+        None
+    }
+
     /// Whether these labels are selected; an unknown operator selects nothing.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
@@ -182,5 +211,71 @@ impl LabelSelector {
                     _ => false,
                 }
             })
+    }
+}
+
+/// What Kubernetes demands of a label's name and values.
+fn label_selector_problem(key: &str, values: &[String]) -> Option<String> {
+    let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+    let prefix = key.rsplit_once('/').map(|(prefix, _)| prefix);
+    if name.is_empty()
+        || !is_label_value(name)
+        || prefix.is_some_and(|prefix| crate::subdomain_problem(prefix).is_some())
+    {
+        let why = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+        return Some(format!("key: Invalid value: {key:?}: {why}"));
+    }
+    for (i, value) in values.iter().enumerate() {
+        if value.len() > 63 {
+            return Some(format!(
+                "values[{i}][{key}]: Invalid value: {value:?}: must be no more than 63 bytes"
+            ));
+        }
+        if !is_label_value(value) {
+            let why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+            return Some(format!("values[{i}][{key}]: Invalid value: {value:?}: {why}"));
+        }
+    }
+    None
+}
+
+fn is_label_value(text: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    text.len() <= 63
+        && edge(text.as_bytes().first())
+        && edge(text.as_bytes().last())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requirement(key: &str, operator: &str, values: &[&str]) -> LabelSelector {
+        LabelSelector {
+            match_labels: BTreeMap::new(),
+            match_expressions: vec![LabelRequirement {
+                key: key.to_owned(),
+                operator: operator.to_owned(),
+                values: values.iter().map(|value| (*value).to_owned()).collect(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_selector_that_kubernetes_would_refuse_is_none() {
+        assert_eq!(LabelSelector::default().problem(), None);
+        assert_eq!(requirement("app.kubernetes.io/name", "In", &["a", "b"]).problem(), None);
+        for (selector, expected) in [
+            (requirement("a", "Like", &["b"]), "\"Like\" is not a valid label selector operator"),
+            (requirement("a", "In", &[]), "for 'in', 'notin' operators, values set can't be empty"),
+            (requirement("a", "Exists", &["b"]), "values: Invalid value: [\"b\"]: values set must be empty"),
+            (requirement("-a", "Exists", &[]), "key: Invalid value: \"-a\""),
+            (requirement("a", "In", &["b c"]), "values[0][a]: Invalid value: \"b c\""),
+            (requirement("a", "In", &[&"x".repeat(64)]), "must be no more than 63 bytes"),
+        ] {
+            let problem = selector.problem().unwrap();
+            assert!(problem.contains(expected), "{problem}");
+        }
     }
 }

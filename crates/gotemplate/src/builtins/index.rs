@@ -43,10 +43,29 @@ pub(super) fn index(args: &[Slot]) -> Result<Slot, Error> {
                 let at = position(key, text.len())?;
                 byte_at(&text, at, "reflect: string index out of range")?
             }
+            Value::Host(host) if host.entries().is_some() => {
+                let elem = host.go_type().elem().unwrap_or(types::ANY);
+                let found = host
+                    .entries()
+                    .into_iter()
+                    .flatten()
+                    .find(|(candidate, _)| same_key(candidate, key))
+                    .map(|(_, value)| value);
+                Slot { value: found.unwrap_or_else(|| Value::zero(elem)), interface: elem.is_any() }
+            }
             other => return Err(Error::msg(format!("can't index item of type {}", other.pointee_name()))),
         };
     }
     Ok(item)
+}
+
+fn same_key(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Host(one), Value::Host(other)) => {
+            one.go_type() == other.go_type() && one.equal(&**other) == Some(true)
+        }
+        _ => false,
+    }
 }
 
 fn byte_at(bytes: &[u8], at: usize, message: &str) -> Result<Slot, Error> {
@@ -134,6 +153,7 @@ pub(super) fn length(slot: &Slot) -> Result<i64, Error> {
         Value::List(list) => list.len(),
         Value::Bytes(bytes) => bytes.map_or(0, |b| b.len()),
         Value::Map(map) => map.len(),
+        Value::Host(host) if host.entries().is_some() => host.entries().map_or(0, |entries| entries.len()),
         _ => return Err(Error::msg(format!("len of type {}", slot.value.pointee_name()))),
     };
     Ok(len as i64)

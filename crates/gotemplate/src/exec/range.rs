@@ -2,7 +2,7 @@
 
 use super::{Renderer, Slot};
 use crate::code::{RangeVars, Unit};
-use crate::{Error, IntKind, List, Str, UintKind, Value};
+use crate::{Error, IntKind, Kind, List, Str, UintKind, Value};
 use std::sync::Arc;
 
 /// A loop under way.
@@ -23,6 +23,8 @@ enum Items {
     List(List),
     Bytes(Arc<[u8]>),
     Map(Vec<(Str, Value)>, bool),
+    /// Of a map whose keys are no strings.
+    Pairs(Vec<(Value, Value)>, bool),
 }
 
 impl Renderer {
@@ -62,6 +64,14 @@ impl Renderer {
                 let size = entries.len() * size_of::<(Str, Value)>();
                 self.ctx.charge(size)?;
                 Items::Map(entries, map.go_type().elem().is_none_or(|e| e.is_any()))
+            }
+            Value::Host(host) if host.go_type().kind() == Kind::Map => {
+                let entries = host.entries().unwrap_or_default();
+                if entries.is_empty() {
+                    return Ok(false);
+                }
+                self.ctx.charge(entries.len() * size_of::<(Value, Value)>())?;
+                Items::Pairs(entries, host.go_type().elem().is_none_or(|e| e.is_any()))
             }
             _ => {
                 let shown = self.shown(&value)?;
@@ -107,6 +117,9 @@ impl Renderer {
             Items::Map(entries, interface) => entries.get(at).map(|(key, value)| {
                 let value = Slot { value: value.clone(), interface: *interface };
                 (Slot::plain(Value::Str(key.clone())), value)
+            }),
+            Items::Pairs(entries, interface) => entries.get(at).map(|(key, value)| {
+                (Slot::plain(key.clone()), Slot { value: value.clone(), interface: *interface })
             }),
         };
         let Some((key, element)) = element else {

@@ -256,21 +256,33 @@ impl Printer {
     }
 
     fn map(&mut self, map: &Map, verb: char, depth: usize) {
+        if self.flags.sharp_v && map.is_nil() {
+            self.write(map.go_type().name());
+            return self.write("(nil)");
+        }
+        let entries = map.entries().into_iter().map(|(key, value)| (Value::Str(key), value));
+        self.entries(map.go_type().name(), entries, verb, depth);
+    }
+
+    fn entries(
+        &mut self,
+        type_name: &str,
+        entries: impl Iterator<Item = (Value, Value)>,
+        verb: char,
+        depth: usize,
+    ) {
         let sharp = self.flags.sharp_v;
         if sharp {
-            self.write(map.go_type().name());
-            if map.is_nil() {
-                return self.write("(nil)");
-            }
+            self.write(type_name);
             self.write("{");
         } else {
             self.write("map[");
         }
-        for (i, (key, value)) in map.entries().into_iter().enumerate() {
+        for (i, (key, value)) in entries.enumerate() {
             if i > 0 {
                 self.write(if sharp { ", " } else { " " });
             }
-            self.print_value(&Value::Str(key), verb, depth + 1);
+            self.print_value(&key, verb, depth + 1);
             self.write(":");
             self.print_value(&value, verb, depth + 1);
             if self.stopped() {
@@ -297,6 +309,9 @@ impl Printer {
         }
         if let Some(plain) = host.underlying() {
             return self.named(value, &plain, verb, depth);
+        }
+        if let Some(entries) = host.entries() {
+            return self.entries(host.go_type().name(), entries.into_iter(), verb, depth);
         }
         match host.go_type().kind() {
             Kind::Struct => self.structure(host, host.go_type().name(), verb, depth),

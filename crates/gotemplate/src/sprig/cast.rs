@@ -119,7 +119,7 @@ fn underscores_are_right_in_float(text: &str) -> bool {
 }
 
 /// `strconv.ParseFloat(text, 64)`; out of range is an error, as there.
-pub(super) fn parse_float(text: &[u8]) -> Option<f64> {
+pub fn parse_float(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let (sign, unsigned) = match text.strip_prefix(['+', '-']) {
         Some(rest) if text.starts_with('-') => (-1.0, rest),

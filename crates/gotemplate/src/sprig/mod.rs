@@ -35,6 +35,7 @@ mod url;
 mod urls;
 
 use crate::Func;
+pub use cast::parse_float;
 pub(crate) use encodings::base64_encode;
 pub use surroundings::{FillRandom, Surroundings};
 
