@@ -4,6 +4,7 @@
 //! 1 failed, 2 usage, and `diff`'s are those of `kubectl diff`.
 
 mod attach;
+mod chart_directory;
 mod check;
 mod client;
 mod columns;

@@ -16,15 +16,11 @@ use helm_engine::capabilities::{Capabilities, KubeVersion};
 use helm_engine::manifest::HookEvent;
 use helm_engine::values::{Map, load_values, merge_maps, strvals};
 use helm_engine::{
-    Chart, ChartFiles, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext, Rendered,
-    TemplateOutput, load_archive, load_files,
+    Chart, HelmProfile, Limits, NoCluster, ReleaseOptions, RenderContext, Rendered, TemplateOutput,
+    load_archive, load_files,
 };
 
-/// The most bytes a chart directory may hold; helm's limit.
-const MAX_CHART_BYTES: u64 = 100 * 1024 * 1024;
-
-/// How deep a chart's directories may nest; a link to a directory above would never end.
-const MAX_DIRECTORY_DEPTH: usize = 64;
+use super::chart_directory::{self, MAX_CHART_BYTES, go_error};
 
 /// Render a chart locally and print its manifests, as `helm template` does.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -95,6 +91,9 @@ pub struct TemplateArgs {
     /// Helm version whose behaviour to reproduce
     #[arg(long, value_name = "VERSION", default_value = "v4.3.1")]
     pub helm_profile: String,
+    /// Print what the templates gave even if it is no YAML
+    #[arg(long)]
+    pub debug: bool,
 }
 
 /// Renders and prints; what helm calls an error is printed as helm prints it.
@@ -102,13 +101,13 @@ pub struct TemplateArgs {
 /// # Errors
 /// When the output cannot be written.
 pub fn run(args: &TemplateArgs) -> anyhow::Result<ExitCode> {
-    match template(args) {
-        Ok(text) => {
-            let mut out = io::stdout().lock();
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
-            Ok(ExitCode::SUCCESS)
-        }
+    let mut invalid = String::new();
+    let result = template(args, &mut invalid);
+    let mut out = io::stdout().lock();
+    out.write_all(result.as_ref().unwrap_or(&invalid).as_bytes())?;
+    out.flush()?;
+    match result {
+        Ok(_) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             writeln!(io::stderr().lock(), "Error: {error}")?;
             Ok(ExitCode::FAILURE)
@@ -116,8 +115,8 @@ pub fn run(args: &TemplateArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What goes to stdout.
-fn template(args: &TemplateArgs) -> anyhow::Result<String> {
+/// What goes to stdout; with an error, `invalid` does.
+fn template(args: &TemplateArgs, invalid: &mut String) -> anyhow::Result<String> {
     let profile = HelmProfile::by_name(&args.helm_profile).ok_or_else(|| {
         anyhow!("unknown helm profile `{}`\nhint: try `v4.3.1`, `v4.2`, `v4.1` or `v3.19`", args.helm_profile)
     })?;
@@ -142,8 +141,18 @@ fn template(args: &TemplateArgs) -> anyhow::Result<String> {
     let limits = Limits::default();
     let mut context = RenderContext::new(&release, &capabilities, Rc::new(NoCluster), &limits);
     context.skip_schema_validation = args.skip_schema_validation;
-    let rendered =
-        compiled.render_with(&values, &context).map_err(|error| anyhow!("{}", error.cli_text()))?;
+    let rendered = match compiled.render_with(&values, &context) {
+        Ok(rendered) => rendered,
+        Err(error) if args.debug => {
+            // Helm has something to print as soon as templates were to be run.
+            if error.cli_text() != error.to_string() {
+                let files = compiled.render_files(&values, &context).unwrap_or_default();
+                *invalid = invalid_output(&files);
+            }
+            bail!("{error}")
+        }
+        Err(error) => bail!("{}", error.cli_text()),
+    };
     let options = TemplateOutput {
         include_crds: args.include_crds,
         no_hooks: args.no_hooks,
@@ -155,6 +164,13 @@ fn template(args: &TemplateArgs) -> anyhow::Result<String> {
     } else {
         write_files(args, &rendered, &release.name)
     }
+}
+
+/// What the templates gave where it is no YAML; helm's own order is random.
+fn invalid_output(files: &[(String, String)]) -> String {
+    let shown = files.iter().filter(|(_, text)| !text.trim().is_empty());
+    let all: String = shown.map(|(path, text)| format!("---\n# Source: {path}\n{text}\n")).collect();
+    format!("{}\n", all.trim())
 }
 
 /// Release name and chart from the positional arguments and the naming flags.
@@ -208,7 +224,7 @@ fn load(path: &Path) -> anyhow::Result<Chart> {
         if let Err(error) = fs::metadata(&metadata) {
             bail!("unable to detect chart at {0}: open {0}: {1}", metadata.display(), go_error(&error));
         }
-        return Ok(load_files(&read_directory(path)?)?);
+        return Ok(load_files(&chart_directory::read(path)?)?);
     }
     let bytes = fs::read(path).map_err(|error| anyhow!("open {}: {}", path.display(), go_error(&error)))?;
     if !bytes.starts_with(&[0x1f, 0x8b, 0x08]) {
@@ -224,40 +240,6 @@ fn load(path: &Path) -> anyhow::Result<Chart> {
         bail!("file '{shown}' does not appear to be a gzipped archive; got '{kind}'");
     }
     Ok(load_archive(&bytes)?)
-}
-
-/// Every file of a chart's directory; links are followed, as helm follows them.
-fn read_directory(root: &Path) -> anyhow::Result<ChartFiles> {
-    let mut files = ChartFiles::new();
-    let mut remaining = MAX_CHART_BYTES;
-    let mut pending = vec![(root.to_path_buf(), String::new(), 0)];
-    while let Some((directory, prefix, depth)) = pending.pop() {
-        if depth > MAX_DIRECTORY_DEPTH {
-            bail!("chart directory {} nests too deeply", directory.display());
-        }
-        for entry in fs::read_dir(&directory)? {
-            let entry = entry?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let path = entry.path();
-            let metadata = fs::metadata(&path)?;
-            if metadata.is_dir() {
-                pending.push((path, format!("{name}/"), depth + 1));
-                continue;
-            }
-            if !metadata.is_file() {
-                bail!("cannot load irregular file {} as it has file mode type bits set", path.display());
-            }
-            let mut data = Vec::new();
-            fs::File::open(&path)?.take(remaining + 1).read_to_end(&mut data)?;
-            remaining = remaining.checked_sub(data.len() as u64).ok_or_else(|| {
-                anyhow!(
-                    "error reading {name}: chart exceeds maximum decompressed size of {MAX_CHART_BYTES} bytes"
-                )
-            })?;
-            files.insert(name, data);
-        }
-    }
-    Ok(files)
 }
 
 /// The values of all flags, in helm's order.
@@ -314,16 +296,6 @@ fn read_file(path: &str) -> anyhow::Result<Vec<u8>> {
         .read_to_end(&mut data)
         .map_err(|error| anyhow!("read {path}: {}", go_error(&error)))?;
     Ok(data)
-}
-
-/// The operating system's text the way Go writes it.
-fn go_error(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// `--output-dir`: one file per template; stdout names the files.
@@ -396,6 +368,10 @@ mod tests {
         directory
     }
 
+    fn printed(args: &TemplateArgs) -> anyhow::Result<String> {
+        template(args, &mut String::new())
+    }
+
     fn arguments(chart: &tempfile::TempDir) -> TemplateArgs {
         TemplateArgs {
             args: vec!["web".to_owned(), chart.path().to_string_lossy().into_owned()],
@@ -412,17 +388,14 @@ mod tests {
         args.set = vec!["a=2".to_owned(), "b.c=null".to_owned()];
         args.kube_version = "1.33".to_owned();
         assert_eq!(
-            template(&args).unwrap(),
+            printed(&args).unwrap(),
             "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 33\n\n---\n# Source: app/templates/a.yaml\nkind: ConfigMap\nname: web\na: 2\nc:\n---\n# Source: app/templates/tests/t.yaml\nkind: Pod\nmetadata:\n  name: t\n  annotations:\n    helm.sh/hook: test\n\n"
         );
         args.show_only = vec!["templates/b*".to_owned()];
-        assert_eq!(
-            template(&args).unwrap(),
-            "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 33\n\n\n"
-        );
+        assert_eq!(printed(&args).unwrap(), "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 33\n\n\n");
         args.show_only = vec!["templates/z.yaml".to_owned()];
         assert_eq!(
-            template(&args).unwrap_err().to_string(),
+            printed(&args).unwrap_err().to_string(),
             "could not find template templates/z.yaml in chart"
         );
     }
@@ -432,12 +405,12 @@ mod tests {
         let chart = chart();
         let mut args = arguments(&chart);
         args.args.remove(0);
-        assert!(template(&args).unwrap().contains("name: release-name\n"));
+        assert!(printed(&args).unwrap().contains("name: release-name\n"));
         args.name_template = "{{ \"x\" | repeat 3 }}".to_owned();
-        assert!(template(&args).unwrap().contains("name: xxx\n"));
+        assert!(printed(&args).unwrap().contains("name: xxx\n"));
         args.name_template = "No".to_owned();
         assert!(
-            template(&args)
+            printed(&args)
                 .unwrap_err()
                 .to_string()
                 .starts_with("release name check failed: release name \"No\"")
@@ -464,7 +437,7 @@ mod tests {
         ] {
             let mut args = arguments(&chart);
             change(&mut args);
-            assert_eq!(template(&args).unwrap_err().to_string(), text);
+            assert_eq!(printed(&args).unwrap_err().to_string(), text);
         }
     }
 
@@ -473,9 +446,65 @@ mod tests {
         let (chart, out) = (chart(), tempfile::tempdir().unwrap());
         let mut args = arguments(&chart);
         args.output_dir = out.path().to_string_lossy().into_owned();
-        let printed = template(&args).unwrap();
+        let printed = printed(&args).unwrap();
         assert_eq!(printed.lines().count(), 4);
         let text = fs::read_to_string(out.path().join("app/templates/b.yaml")).unwrap();
         assert_eq!(text, "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 37\n\n");
+    }
+
+    #[test]
+    fn debug_shows_what_is_no_yaml() {
+        let chart = chart();
+        fs::write(chart.path().join("templates/a.yaml"), "kind: [A\n").unwrap();
+        let mut args = arguments(&chart);
+        let error = printed(&args).unwrap_err().to_string();
+        assert!(error.starts_with("YAML parse error on app/templates/a.yaml: "), "{error}");
+        assert!(error.ends_with("\n\nUse --debug flag to render out invalid YAML"), "{error}");
+        args.debug = true;
+        let mut invalid = String::new();
+        let error = template(&args, &mut invalid).unwrap_err().to_string();
+        assert!(!error.contains("--debug"), "{error}");
+        assert!(invalid.starts_with("---\n# Source: app/templates/a.yaml\nkind: [A\n\n---\n"), "{invalid}");
+    }
+
+    #[test]
+    fn h58_s26_a_chart_lock_that_is_a_link_is_not_written_through() {
+        let (chart, other) = (chart(), tempfile::tempdir().unwrap());
+        let target = other.path().join("target");
+        fs::write(&target, "dependencies: []\ndigest: sha256:0\n").unwrap();
+        std::os::unix::fs::symlink(&target, chart.path().join("Chart.lock")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("made"), chart.path().join("requirements.lock"))
+            .unwrap();
+        let metadata = chart.path().join("Chart.yaml");
+        let with_dependency = "apiVersion: v2\nname: app\nversion: 1.0.0\ndependencies:\n- name: sub\n  version: 1.x\n  repository: https://127.0.0.1:1\n";
+        fs::write(metadata, with_dependency).unwrap();
+        assert!(printed(&arguments(&chart)).is_err());
+        fs::remove_file(chart.path().join("requirements.lock")).unwrap();
+        let error = printed(&arguments(&chart)).unwrap_err().to_string();
+        assert!(error.contains("found in Chart.yaml, but missing in charts/ directory: sub"), "{error}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "dependencies: []\ndigest: sha256:0\n");
+        let left: Vec<_> =
+            fs::read_dir(other.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["target"]);
+        assert!(!chart.path().join("charts").exists());
+    }
+
+    #[test]
+    fn s18_values_files_that_are_no_files_are_errors() {
+        let chart = chart();
+        let root = chart.path();
+        std::os::unix::fs::symlink("nowhere", root.join("dangling.yaml")).unwrap();
+        fs::create_dir(root.join("dir.yaml")).unwrap();
+        for (file, text) in [("dangling.yaml", "no such file or directory"), ("dir.yaml", "is a directory")] {
+            let mut args = arguments(&chart);
+            args.values = vec![root.join(file).to_string_lossy().into_owned()];
+            let error = printed(&args).unwrap_err().to_string();
+            assert!(error.ends_with(text), "{error}");
+        }
+        // Instead of the chart's own values, too.
+        fs::remove_file(root.join("values.yaml")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("values.yaml")).unwrap();
+        let error = printed(&arguments(&chart)).unwrap_err().to_string();
+        assert!(error.starts_with("error evaluating symlink "), "{error}");
     }
 }

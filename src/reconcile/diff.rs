@@ -9,6 +9,7 @@ use super::chart::{ChartRef, build_chart_at};
 use super::context::{Reconciler, Run};
 use super::dependents;
 use super::kubeconfig::cluster_name;
+use super::values_from::compose_values;
 use crate::cluster::ObjectDiff;
 use crate::model::{Cause, CauseKind, JobId, Kind, ObjectKey};
 use crate::queue::{Lease, LeasedJob, Priority};
@@ -115,7 +116,7 @@ impl Reconciler {
         )
         .await
         .map_err(|failure| failure.message)?;
-        let values = inner.compose_values(release).map_err(|problem| problem.message)?;
+        let values = compose_values(&inner.objects, release).map_err(|problem| problem.message)?;
         let cluster = inner.cluster_of(release).map_err(|problem| problem.message)?;
         release::diff(&DiffRequest {
             cluster: &cluster,

@@ -13,6 +13,7 @@ use flux_api::{
 use super::chart::{ChartAt, ChartRef, NoChart, build_chart};
 use super::context::{Done, Run, at};
 use super::kubeconfig::cluster_name;
+use super::values_from::compose_values;
 use super::{dependents, helm_chart};
 use crate::model::{CauseKind, Digest, Kind, ObjectKey, Revision, Severity};
 use crate::objects::DependencyProblem;
@@ -122,7 +123,7 @@ async fn prepare_and_run(
     check_spec(run, release)?;
     check_dependencies(run, release)?;
     let chart = chart(run, release, status).await?;
-    let values = run.inner.compose_values(release).map_err(|problem| Blocked {
+    let values = compose_values(&run.inner.objects, release).map_err(|problem| Blocked {
         reason: "ValuesError".to_owned(),
         message: problem.message.clone(),
         done: if problem.permanent {

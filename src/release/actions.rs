@@ -24,6 +24,7 @@ use crate::cluster::{
 };
 use crate::model::{Clock, Timestamp};
 use crate::render::chart::BuiltChart;
+use crate::render::hidden::HiddenTexts;
 use crate::render::plan::{Origin, Plan, PlanRequest, PlannedObject, objects_of, plan};
 use crate::render::pool::RenderPool;
 
@@ -45,6 +46,8 @@ pub struct Performer<'a> {
     pub release_name: &'a str,
     /// When a hostile chart is stopped.
     pub limits: &'a Limits,
+    /// What messages must not show.
+    pub hidden: &'a HiddenTexts,
     /// How long the parts of the verb took, for `sluice explain`.
     pub timings: Timings,
 }
@@ -155,9 +158,10 @@ impl Performer<'_> {
             common_annotations: common.annotations,
             label_hooks: self.object.spec.post_render_strategy() != flux_api::PostRenderStrategy::NoHooks,
         };
-        let pool = self.pool.clone();
+        let (pool, hidden) = (self.pool.clone(), self.hidden.clone());
         self.timed("render", async move {
-            pool.run(move || plan(request).map_err(|error| error.to_string()))
+            // A chart's `fail` may print any value, those out of Secrets too.
+            pool.run(move || plan(request).map_err(|error| hidden.mask(&error.to_string())))
                 .await
                 .map_err(|error| error.to_string())?
         })

@@ -9,7 +9,6 @@ use flux_api::{
 };
 use helm_engine::Limits;
 use helm_engine::release::{Release, Status};
-use helm_engine::values::Map;
 use tokio_util::sync::CancellationToken;
 
 use super::actions::{ActionFailure, Performer, Timings};
@@ -20,7 +19,9 @@ use super::{names, snapshot};
 use crate::cluster::{Cluster, Drift, ObjectDiff, ObjectId};
 use crate::model::{Clock, Severity, Timestamp};
 use crate::render::chart::BuiltChart;
+use crate::render::hidden::HiddenTexts;
 use crate::render::pool::RenderPool;
+use crate::render::values::ComposedValues;
 
 /// What one run is about.
 pub struct ReleaseRequest<'a> {
@@ -37,7 +38,7 @@ pub struct ReleaseRequest<'a> {
     /// The chart it wants.
     pub chart: &'a BuiltChart,
     /// The composed values.
-    pub values: &'a Map,
+    pub values: &'a ComposedValues,
     /// Digest of the OCI artifact the chart came from; empty for others.
     pub oci_digest: &'a str,
     /// An unhandled `forceAt`: act even when all is as wanted or attempts are used up.
@@ -161,7 +162,7 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
         request,
         status: request.object.status.clone(),
         events: Vec::new(),
-        config_digest: snapshot::config_digest(request.values),
+        config_digest: snapshot::config_digest(&request.values.values),
         acted: false,
     };
     run.note_attempt();
@@ -176,6 +177,7 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
         object: request.object,
         release_name: &release_name,
         limits: request.limits,
+        hidden: &request.values.hidden,
         timings: Timings::default(),
     };
     let verdict = loop {
@@ -269,8 +271,8 @@ async fn perform(
     history: &[Release],
 ) -> Result<Release, ActionFailure> {
     match action {
-        Action::Install => performer.install(request.chart, request.values, history).await,
-        Action::Upgrade { .. } => performer.upgrade(request.chart, request.values, history).await,
+        Action::Install => performer.install(request.chart, &request.values.values, history).await,
+        Action::Upgrade { .. } => performer.upgrade(request.chart, &request.values.values, history).await,
         Action::Unlock => performer.unlock(history).await,
         Action::Test => performer.test(history).await,
         Action::Rollback { to } => performer.rollback(*to, history).await,
@@ -296,7 +298,7 @@ pub struct DiffRequest<'a> {
     /// The chart.
     pub chart: &'a BuiltChart,
     /// The composed values.
-    pub values: &'a Map,
+    pub values: &'a ComposedValues,
     /// When a hostile chart is stopped.
     pub limits: &'a Limits,
 }
@@ -325,9 +327,10 @@ pub async fn diff(request: &DiffRequest<'_>) -> Result<Vec<ObjectDiff>, String> 
         object: request.object,
         release_name: &release_name,
         limits: request.limits,
+        hidden: &request.values.hidden,
         timings: Timings::default(),
     };
-    performer.diff(request.chart, request.values, &history).await
+    performer.diff(request.chart, &request.values.values, &history).await
 }
 
 /// Uninstalls a release whose object is being deleted or now names another release.
@@ -366,6 +369,7 @@ pub async fn uninstall(
         object,
         release_name: &name,
         limits: &Limits::default(),
+        hidden: &HiddenTexts::default(),
         timings: Timings::default(),
     };
     let event = |severity, reason, message| ReleaseEvent {

@@ -4,6 +4,7 @@
 //! No network except the `lookup` callback that is handed in; nothing here applies or stores anything.
 
 pub mod chart;
+pub mod hidden;
 pub mod plan;
 pub mod pool;
 pub mod values;

@@ -4,12 +4,14 @@
 //! depends on which maps Go shares between the running result and the inline values (see fluxcd/pkg
 //! `chartutil/merge.go`). The sharing is tracked here as a list of paths, so that the outcome is the same.
 
-use helm_engine::values::{Map, Value, merge_maps, parse_yaml_map, strvals};
+use helm_engine::values::{Map, Value, merge_maps, parse_yaml, strvals};
+
+use super::hidden::HiddenTexts;
 
 /// One resolved `valuesFrom` entry, in list order.
 #[derive(Debug, Clone)]
 pub struct ValuesReference {
-    /// How messages name it: `ConfigMap 'ns/name' with key 'values.yaml'`.
+    /// How messages name it: `ConfigMap chart values reference 'ns/name' with key 'values.yaml'`.
     pub described: String,
     /// The text found under the key.
     pub text: String,
@@ -17,13 +19,24 @@ pub struct ValuesReference {
     pub target_path: Option<String>,
     /// Take the text literally, without the `--set` grammar.
     pub literal: bool,
+    /// The text is out of a Secret.
+    pub secret: bool,
+}
+
+/// What a release is rendered with.
+#[derive(Debug, Clone, Default)]
+pub struct ComposedValues {
+    /// The values.
+    pub values: Map,
+    /// Those of them that messages must not show.
+    pub hidden: HiddenTexts,
 }
 
 /// Why values could not be composed; the text never holds a value.
 #[derive(Debug, thiserror::Error)]
 pub enum ValuesError {
     /// The document under the key is not a map of values.
-    #[error("could not resolve chart values reference {described}: {reason}")]
+    #[error("could not resolve {described}: {reason}")]
     Parse {
         /// The reference.
         described: String,
@@ -31,9 +44,7 @@ pub enum ValuesError {
         reason: String,
     },
     /// The target path is not one.
-    #[error(
-        "could not resolve chart values reference {described}: unable to merge value from key into target path `{path}`"
-    )]
+    #[error("could not resolve {described}: unable to merge value from key into target path `{path}`")]
     TargetPath {
         /// The reference.
         described: String,
@@ -43,16 +54,23 @@ pub enum ValuesError {
 }
 
 /// Composes the values of one release: references left to right, inline on top.
-pub fn compose(references: &[ValuesReference], inline: Map) -> Result<Map, ValuesError> {
+pub fn compose(references: &[ValuesReference], inline: Map) -> Result<ComposedValues, ValuesError> {
     let mut inline = inline;
     let mut result = Map::new();
+    let mut hidden = HiddenTexts::default();
     for reference in references {
         match &reference.target_path {
             None => {
                 let document = parse_document(reference)?;
+                if reference.secret {
+                    hidden.add_all(&document);
+                }
                 result = merge_maps(result, document);
             }
             Some(path) => {
+                if reference.secret {
+                    hidden.add(reference.text.trim_matches(['\'', '"']));
+                }
                 let (mut merged, shared) = merge_sharing(&result, &inline);
                 set_path(&mut merged, path, reference)?;
                 let mut touched = Map::new();
@@ -69,14 +87,23 @@ pub fn compose(references: &[ValuesReference], inline: Map) -> Result<Map, Value
             }
         }
     }
-    Ok(merge_maps(result, inline))
+    Ok(ComposedValues { values: merge_maps(result, inline), hidden })
 }
 
+/// Helm's `ReadValues`, with its texts.
 fn parse_document(reference: &ValuesReference) -> Result<Map, ValuesError> {
-    parse_yaml_map(&reference.text).map_err(|error| ValuesError::Parse {
-        described: reference.described.clone(),
-        reason: format!("unable to read values: {error}"),
-    })
+    let refuse = |reason: String| ValuesError::Parse { described: reference.described.clone(), reason };
+    let found = match parse_yaml(&reference.text).map_err(|error| refuse(error.to_string()))? {
+        Value::Map(map) => return Ok(map),
+        Value::Null => return Ok(Map::new()),
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Float(_) => "number",
+        Value::String(_) => "string",
+        Value::List(_) => "array",
+    };
+    Err(refuse(format!(
+        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type common.Values"
+    )))
 }
 
 /// Flux's `ReplacePathValue`: quotes around the text make it a string, `literal` escapes the grammar away.
@@ -157,10 +184,11 @@ mod tests {
 
     fn document(yaml: &str) -> ValuesReference {
         ValuesReference {
-            described: "ConfigMap 'apps/values' with key 'values.yaml'".into(),
+            described: "ConfigMap chart values reference 'apps/values' with key 'values.yaml'".into(),
             text: yaml.into(),
             target_path: None,
             literal: false,
+            secret: false,
         }
     }
 
@@ -171,7 +199,7 @@ mod tests {
     #[track_caller]
     fn check(references: &[ValuesReference], inline: Json, expect: Json) {
         let Value::Map(inline) = Value::from(inline) else { panic!("inline values are a map") };
-        assert_eq!(map_to_json(&compose(references, inline).unwrap()).to_string(), expect.to_string());
+        assert_eq!(map_to_json(&compose(references, inline).unwrap().values).to_string(), expect.to_string());
     }
 
     #[test]
@@ -214,7 +242,9 @@ mod tests {
     #[test]
     fn a_document_that_is_no_map_is_named_without_its_content() {
         let error = compose(&[document("- s3cret")], Map::new()).unwrap_err().to_string();
-        assert!(error.contains("ConfigMap 'apps/values'"), "{error}");
-        assert!(!error.contains("s3cret"), "{error}");
+        assert_eq!(
+            error,
+            "could not resolve ConfigMap chart values reference 'apps/values' with key 'values.yaml': error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of type common.Values"
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! text/template's own functions.
 
 use crate::GoType;
+use crate::collections::HashMap;
 use crate::func::{Func, FuncBody};
 use crate::types::{ANY, BOOL, INT, STRING, VALUE};
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 /// The functions text/template always has.

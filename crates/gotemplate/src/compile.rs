@@ -6,10 +6,10 @@ mod pipeline;
 pub(crate) use literal::literal;
 
 use crate::code::{Const, Op, RangeVars, Template, Unit};
+use crate::collections::HashMap;
 use crate::parse::{Branch, Kind, NodeId, Nodes, Trees};
 use crate::types::{self, GoType};
 use crate::{Func, FuncMap, Str};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Compiles all templates of a parsed text; the first is the text itself.
@@ -23,7 +23,7 @@ pub(crate) fn compile(trees: Trees, funcs: &FuncMap) -> Vec<Arc<Template>> {
         names: Names::default(),
         paths: Vec::new(),
         types: Vec::new(),
-        func_ids: HashMap::new(),
+        func_ids: HashMap::default(),
         func_list: Vec::new(),
         messages: Vec::new(),
         ranges: Vec::new(),

@@ -166,7 +166,10 @@ impl Renderer {
         self.marks.clear();
         self.dots.clear();
         self.at = Registers::default();
-        result.map(|()| std::mem::take(&mut self.out))
+        // A copy that fits; the buffer, grown to what templates here give, serves the next one.
+        let output = result.map(|()| self.out.as_slice().to_vec());
+        self.out.clear();
+        output
     }
 
     fn push_frame(&mut self, template: Rc<Local>, view: Rc<View>, dot: Slot, depth: usize, origin: Origin) {

@@ -1,5 +1,6 @@
 //! Immutable trees that many renders on many threads share: chart defaults, merged values.
 
+use crate::text::prefix;
 use crate::types;
 use crate::{GoType, List, Map, Str, Value};
 use std::sync::Arc;
@@ -132,7 +133,8 @@ impl FrozenMap {
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
-        self.entries.binary_search_by(|(k, _)| k.as_bytes().cmp(key)).ok()
+        let first = prefix(key);
+        self.entries.binary_search_by(|(k, _)| k.compare(key, first)).ok()
     }
 
     pub(crate) fn key(&self, index: usize) -> &Str {

@@ -4,10 +4,10 @@
 //! to the next (a cluster to look things up in, a clock, a source of random bytes) is either a function
 //! bound per render (see [`FuncBody::Bound`]) or an extension of the [`Ctx`].
 
+use crate::collections::HashMap;
 use crate::gofmt::{self, Bounds};
 use crate::{Error, GoType, Limit, Str, Value};
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -219,7 +219,7 @@ impl Ctx {
             output: 0,
             memory: 0,
             bound: Vec::new(),
-            extensions: HashMap::new(),
+            extensions: HashMap::default(),
             _cycles: crate::map::CycleGuard::new(),
         }
     }

@@ -29,6 +29,7 @@
 
 pub mod builtins;
 mod code;
+mod collections;
 mod compile;
 pub mod error;
 mod exec;
@@ -44,6 +45,7 @@ pub mod sprig;
 mod text;
 pub mod types;
 pub mod value;
+mod watch;
 
 pub use error::{Error, ExecError, Limit, ParseError};
 pub use exec::Renderer;
@@ -58,3 +60,4 @@ pub use set::{MissingKey, Parsed, TemplateSet};
 pub use text::Str;
 pub use types::{GoType, Kind, Method, TypeDesc};
 pub use value::{IntKind, UintKind, Value};
+pub use watch::Watch;

@@ -5,6 +5,8 @@
 //! stays there until something is written to it; only the child maps that were looked at are thawed.
 
 use crate::frozen::FrozenMap;
+use crate::text::prefix;
+use crate::watch::Watched;
 use crate::{GoType, Str, Value};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ enum State {
 struct MapCell {
     state: RefCell<State>,
     registered: Cell<bool>,
+    watched: OnceCell<Rc<Watched>>,
 }
 
 /// A Go map with string keys. Clones share the map; `None` inside is Go's nil map.
@@ -74,7 +77,8 @@ impl Map {
     }
 
     fn of(ty: GoType, state: State) -> Map {
-        Map { ty, cell: Some(Rc::new(MapCell { state: RefCell::new(state), registered: Cell::new(false) })) }
+        let (state, registered, watched) = (RefCell::new(state), Cell::new(false), OnceCell::new());
+        Map { ty, cell: Some(Rc::new(MapCell { state, registered, watched })) }
     }
 
     /// The type.
@@ -101,8 +105,33 @@ impl Map {
         }
     }
 
+    /// Notes from now on what is asked of the map, unless that is done already; `start` is given the
+    /// frozen map that this one still is.
+    pub(crate) fn watch(&self, start: impl FnOnce(Option<Arc<FrozenMap>>) -> Rc<Watched>) {
+        if let Some(cell) = &self.cell {
+            cell.watched.get_or_init(|| {
+                start(match &*cell.state.borrow() {
+                    State::Frozen { base, .. } => Some(base.clone()),
+                    State::Owned(_) => None,
+                })
+            });
+        }
+    }
+
+    /// Whether somebody watches; nobody can watch the nil map.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.cell.as_ref().is_none_or(|cell| cell.watched.get().is_some())
+    }
+
     /// The number of entries.
     pub fn len(&self) -> usize {
+        if let Some(cell) = &self.cell {
+            cell.gone_through();
+        }
+        self.count()
+    }
+
+    fn count(&self) -> usize {
         let Some(cell) = &self.cell else { return 0 };
         match &*cell.state.borrow() {
             State::Frozen { base, .. } => base.len(),
@@ -113,43 +142,28 @@ impl Map {
 
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.count() == 0
     }
 
     /// The value of a key. A map or list found there is the shared one.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value> {
         let key = key.as_ref();
         let cell = self.cell.as_ref()?;
-        let index = match &*cell.state.borrow() {
-            State::Owned(Entries::Small(entries)) => {
-                return find(entries, key).ok().map(|i| entries[i].1.clone());
-            }
-            State::Owned(Entries::Large(entries)) => return entries.get(key).cloned(),
-            State::Frozen { base, thawed } => {
-                let index = base.find(key)?;
-                if let Some(scalar) = base.scalar(index) {
-                    return Some(scalar);
-                }
-                if let Some((_, value)) = thawed.iter().find(|(i, _)| *i == index) {
-                    return Some(value.clone());
-                }
-                index
-            }
-        };
-        match &mut *cell.state.borrow_mut() {
-            State::Frozen { base, thawed } => {
-                let value = base.thaw_at(index);
-                thawed.push((index, value.clone()));
-                Some(value)
-            }
-            State::Owned(_) => None,
+        let watched = cell.watched.get();
+        let value = cell.get(key, watched);
+        if let (Some(watched), Some(Value::Map(map))) = (watched, &value) {
+            watched.found(key, map);
         }
+        value
     }
 
     /// Whether the key is present, whatever its value.
     pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
         let Some(cell) = &self.cell else { return false };
         let key = key.as_ref();
+        if let Some(watched) = cell.watched.get() {
+            watched.key(key);
+        }
         match &*cell.state.borrow() {
             State::Frozen { base, .. } => base.find(key).is_some(),
             State::Owned(Entries::Small(entries)) => find(entries, key).is_ok(),
@@ -206,6 +220,7 @@ impl Map {
     /// The keys, sorted as Go sorts strings.
     pub fn keys(&self) -> Vec<Str> {
         let Some(cell) = &self.cell else { return Vec::new() };
+        cell.gone_through();
         match &*cell.state.borrow() {
             State::Frozen { base, .. } => base.keys().cloned().collect(),
             State::Owned(Entries::Small(entries)) => entries.iter().map(|(k, _)| k.clone()).collect(),
@@ -216,6 +231,7 @@ impl Map {
     /// The entries, sorted by key; a snapshot, so the map may change while it is walked.
     pub fn entries(&self) -> Vec<(Str, Value)> {
         let Some(cell) = &self.cell else { return Vec::new() };
+        cell.gone_through();
         let mut state = cell.state.borrow_mut();
         match &mut *state {
             State::Frozen { base, thawed } => (0..base.len())
@@ -245,6 +261,53 @@ impl Map {
     }
 }
 
+impl MapCell {
+    fn gone_through(&self) {
+        if let Some(watched) = self.watched.get() {
+            watched.whole();
+        }
+    }
+
+    fn get(&self, key: &[u8], watched: Option<&Rc<Watched>>) -> Option<Value> {
+        let index = match &*self.state.borrow() {
+            State::Owned(entries) => {
+                if let Some(watched) = watched {
+                    watched.key(key);
+                }
+                return match entries {
+                    Entries::Small(entries) => find(entries, key).ok().map(|i| entries[i].1.clone()),
+                    Entries::Large(entries) => entries.get(key).cloned(),
+                };
+            }
+            State::Frozen { base, thawed } => {
+                let index = base.find(key);
+                if let Some(watched) = watched {
+                    match index {
+                        Some(index) => watched.place(index),
+                        None => watched.key(key),
+                    }
+                }
+                let index = index?;
+                if let Some(scalar) = base.scalar(index) {
+                    return Some(scalar);
+                }
+                if let Some((_, value)) = thawed.iter().find(|(i, _)| *i == index) {
+                    return Some(value.clone());
+                }
+                index
+            }
+        };
+        match &mut *self.state.borrow_mut() {
+            State::Frozen { base, thawed } => {
+                let value = base.thaw_at(index);
+                thawed.push((index, value.clone()));
+                Some(value)
+            }
+            State::Owned(_) => None,
+        }
+    }
+}
+
 impl Default for Map {
     fn default() -> Map {
         Map::new()
@@ -252,7 +315,8 @@ impl Default for Map {
 }
 
 fn find(entries: &[(Str, Value)], key: &[u8]) -> Result<usize, usize> {
-    entries.binary_search_by(|(k, _)| k.as_bytes().cmp(key))
+    let first = prefix(key);
+    entries.binary_search_by(|(k, _)| k.compare(key, first))
 }
 
 fn thaw(base: &FrozenMap, thawed: &mut Vec<(usize, Value)>, index: usize) -> Value {

@@ -1,9 +1,9 @@
 //! Parsed templates and the sets that name them.
 
 use crate::code::Template;
+use crate::collections::HashMap;
 use crate::{Error, FuncMap, Str, compile, parse};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub struct TemplateSet {
 impl TemplateSet {
     /// An empty set; the name is the root template's, which appears in error messages.
     pub fn new(name: impl Into<String>, missing_key: MissingKey) -> TemplateSet {
-        TemplateSet { name: name.into(), missing_key, templates: HashMap::new() }
+        TemplateSet { name: name.into(), missing_key, templates: HashMap::default() }
     }
 
     /// Adds a parsed text. Its templates replace those of the same names, unless they are blank.

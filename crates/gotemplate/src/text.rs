@@ -46,6 +46,28 @@ impl Str {
         }
     }
 
+    /// The first eight bytes as a number that orders as they do; what is missing counts as zero.
+    #[inline]
+    pub(crate) fn prefix(&self) -> u64 {
+        match &self.0 {
+            // What an inline string does not fill is zero.
+            Repr::Inline(_, buffer) => {
+                let (first, _) = buffer.split_first_chunk().expect("an inline string has room for more");
+                u64::from_be_bytes(*first)
+            }
+            Repr::Shared(bytes) => prefix(bytes),
+        }
+    }
+
+    /// The order of `cmp`, given the other's [`prefix`].
+    #[inline]
+    pub(crate) fn compare(&self, other: &[u8], other_prefix: u64) -> Ordering {
+        self.prefix().cmp(&other_prefix).then_with(|| {
+            let own = self.as_bytes();
+            if own.len() <= 8 && other.len() <= 8 { own.len().cmp(&other.len()) } else { own.cmp(other) }
+        })
+    }
+
     /// The text, if the bytes are valid UTF-8.
     pub fn to_str(&self) -> Option<&str> {
         std::str::from_utf8(self.as_bytes()).ok()
@@ -55,6 +77,17 @@ impl Str {
     pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.as_bytes())
     }
+}
+
+/// The first eight bytes of a text as a number that orders as they do.
+#[inline]
+pub(crate) fn prefix(bytes: &[u8]) -> u64 {
+    if let Some((first, _)) = bytes.split_first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    let mut first = [0; 8];
+    first[..bytes.len()].copy_from_slice(bytes);
+    u64::from_be_bytes(first)
 }
 
 impl Default for Str {
@@ -121,7 +154,12 @@ impl From<Arc<[u8]>> for Str {
 
 impl PartialEq for Str {
     fn eq(&self, other: &Str) -> bool {
-        self.as_bytes() == other.as_bytes()
+        match (&self.0, &other.0) {
+            (Repr::Inline(a, own), Repr::Inline(b, others)) => a == b && own == others,
+            (Repr::Shared(own), Repr::Shared(others)) => own == others,
+            // One that would fit is always inline.
+            _ => false,
+        }
     }
 }
 
@@ -147,7 +185,7 @@ impl PartialOrd for Str {
 
 impl Ord for Str {
     fn cmp(&self, other: &Str) -> Ordering {
-        self.as_bytes().cmp(other.as_bytes())
+        self.compare(other.as_bytes(), other.prefix())
     }
 }
 
@@ -166,5 +204,43 @@ impl fmt::Debug for Str {
 impl fmt::Display for Str {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_string_lossy())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_ordered_bytewise_whatever_their_length() {
+        let texts: Vec<Vec<u8>> = [
+            &b""[..],
+            b"\0",
+            b"\0\0",
+            b"a",
+            b"a\0",
+            b"a\0b",
+            b"ab",
+            b"abcdefg",
+            b"abcdefg\0",
+            b"abcdefgh",
+            b"abcdefgh\0",
+            b"abcdefghi",
+            b"abcdefghijklmnopqrstuv",
+            b"abcdefghijklmnopqrstuvw",
+            b"abcdefghijklmnopqrstuvw\0",
+            b"abd",
+            b"\xff",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ]
+        .iter()
+        .map(|text| text.to_vec())
+        .collect();
+        for a in &texts {
+            for b in &texts {
+                assert_eq!(Str::new(a).cmp(&Str::new(b)), a.cmp(b), "{a:?} {b:?}");
+                assert_eq!(Str::new(a) == Str::new(b), a == b);
+            }
+        }
     }
 }

@@ -19,6 +19,11 @@ pub trait Build {
     fn string(&mut self, value: Cow<'_, str>) -> Self::Node;
     /// A list.
     fn array(&mut self, items: Vec<Self::Node>) -> Self::Node;
+    /// The value of this key of a map is built next. A builder that needs a part of a document only can tell by it
+    /// what to leave out.
+    fn enter(&mut self, _key: &str) {}
+    /// The value of the key that was entered last is built.
+    fn leave(&mut self) {}
     /// A map; the keys differ from each other and come in the order of the text.
     fn object(&mut self, entries: Vec<(Cow<'_, str>, Self::Node)>) -> Self::Node;
 }

@@ -94,7 +94,8 @@ enum KeyKind {
 
 struct Entries<'a, N> {
     list: Vec<(Cow<'a, str>, N)>,
-    kinds: Vec<KeyKind>,
+    /// Only where duplicates are looked for.
+    kinds: Option<Vec<KeyKind>>,
     index: HashMap<Cow<'a, str>, usize>,
     /// Whether a key that is there already keeps its value.
     keep: bool,
@@ -103,10 +104,10 @@ struct Entries<'a, N> {
 }
 
 impl<'a, N> Entries<'a, N> {
-    fn with_capacity(capacity: usize) -> Self {
+    fn new(strict: bool) -> Self {
         Self {
-            list: Vec::with_capacity(capacity),
-            kinds: Vec::with_capacity(capacity),
+            list: Vec::with_capacity(4),
+            kinds: strict.then(Vec::new),
             index: HashMap::new(),
             keep: false,
             pending: Vec::new(),
@@ -129,7 +130,9 @@ impl<'a, N> Entries<'a, N> {
             self.index.insert(key.clone(), self.list.len());
         }
         self.list.push((key, value));
-        self.kinds.push(kind);
+        if let Some(kinds) = &mut self.kinds {
+            kinds.push(kind);
+        }
     }
 }
 
@@ -250,7 +253,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     }
 
     fn map(&mut self, index: u32) -> Result<B::Node> {
-        let mut entries = Entries::with_capacity(4);
+        let mut entries = Entries::new(self.strict);
         self.mapping(index, &mut entries)?;
         // JSON is written in the order of the keys.
         let list = &entries.list;
@@ -379,7 +382,9 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     fn entry(&mut self, map: u32, key: u32, value: u32, entries: &mut Entries<'t, B::Node>) -> Result<()> {
         let (name, kind) = self.key(map, key, value)?;
         let outside = self.pending.take();
+        self.builder.enter(&name);
         let decoded = self.node(value)?;
+        self.builder.leave();
         let own = std::mem::replace(&mut self.pending, outside);
         match entries.find(&name) {
             None => {
@@ -388,7 +393,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
             }
             Some(_) if entries.keep => {}
             Some(found) => {
-                if self.strict && entries.kinds[found] == kind {
+                if entries.kinds.as_ref().is_some_and(|kinds| kinds[found] == kind) {
                     let node = self.get(value);
                     let shown = gosyntax::format(self.tape, self.schema, self.key_target(key));
                     self.type_errors
@@ -402,7 +407,9 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
                 entries.pending.retain(|&(entry, _)| entry != found);
                 entries.pending.extend(own.map(|own| (found, *own)));
                 entries.list[found].1 = decoded;
-                entries.kinds[found] = kind;
+                if let Some(kinds) = &mut entries.kinds {
+                    kinds[found] = kind;
+                }
             }
         }
         Ok(())
@@ -478,7 +485,7 @@ impl<'t, 'a: 't, B: Build> Decoder<'t, 'a, B> {
     fn check(&mut self, index: u32) -> Result<()> {
         match self.get(index).kind {
             NodeKind::Mapping => {
-                let mut entries = Entries::with_capacity(4);
+                let mut entries = Entries::new(self.strict);
                 self.mapping(index, &mut entries)
             }
             _ => self.sequence(index).map(drop),

@@ -3,6 +3,7 @@
 //! ```text
 //! bench_render template CHART          prints what `helm template rel CHART` prints
 //! bench_render members N CHART         renders the chart for N members in this process; prints times
+//! bench_render threads N CHART         the same on as many threads as there are cores
 //! bench_render compile N CHART         loads, compiles and renders the chart N times, afresh each time
 //! ```
 
@@ -12,6 +13,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use helm_engine::{
@@ -19,6 +21,10 @@ use helm_engine::{
     load_archive,
 };
 use serde_json::{Value, json};
+
+// As in `sluice` itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,9 +52,15 @@ fn run(args: &[String]) -> Result<(), Failure> {
             // The system takes the memory back faster than it could be freed piece by piece.
             std::process::exit(0)
         }
-        ["members", count, chart] => members(count.parse()?, chart),
+        ["members", count, chart] => members(count.parse()?, chart, 1),
+        ["threads", count, chart] => {
+            members(count.parse()?, chart, std::thread::available_parallelism().map_or(1, usize::from))
+        }
         ["compile", count, chart] => compiles(count.parse()?, chart),
-        _ => Err("usage: bench_render template CHART | members N CHART | compile N CHART".into()),
+        _ => {
+            Err("usage: bench_render template CHART | members N CHART | threads N CHART | compile N CHART"
+                .into())
+        }
     }
 }
 
@@ -70,28 +82,54 @@ fn render(chart: &CompiledChart, name: &str, values: &Value) -> Result<Rendered,
 }
 
 /// Every member has its own release name and values, as it would have in a fleet.
-fn members(count: usize, path: &str) -> Result<(), Failure> {
+fn members(count: usize, path: &str, threads: usize) -> Result<(), Failure> {
     let begun = Instant::now();
     let chart = compile(path)?;
-    let mut bytes = 0;
-    let mut times = Vec::with_capacity(count);
-    for member in 0..count {
-        let one = Instant::now();
-        let values = json!({ "global": { "member": format!("member-{member}") } });
-        let rendered = render(&chart, &format!("rel-{member}"), &values)?;
-        bytes += rendered.template_output(&TemplateOutput::default())?.len();
-        times.push(one.elapsed());
-    }
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<(usize, Vec<Duration>), Failure> {
+        let (mut bytes, mut times) = (0, Vec::new());
+        loop {
+            let member = next.fetch_add(1, Ordering::Relaxed);
+            if member >= count {
+                return Ok((bytes, times));
+            }
+            let one = Instant::now();
+            let values = json!({ "global": { "member": format!("member-{member}") } });
+            let rendered = render(&chart, &format!("rel-{member}"), &values)?;
+            bytes += rendered.template_output(&TemplateOutput::default())?.len();
+            times.push(one.elapsed());
+        }
+    };
+    let (mut bytes, mut times) = (0, Vec::with_capacity(count));
+    std::thread::scope(|scope| -> Result<(), Failure> {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let joined = others.into_iter().map(|other| other.join().map_err(|_| "a render panicked")?);
+        for result in std::iter::once(own).chain(joined) {
+            let (some, own) = result?;
+            bytes += some;
+            times.extend(own);
+        }
+        Ok(())
+    })?;
     let all = begun.elapsed();
     times.sort_unstable();
     let at = |part: usize| times.get(count * part / 100).copied().unwrap_or_default();
     println!(
-        "members={count} all={} p50={} p99={} bytes={bytes}",
+        "members={count} threads={threads} all={} p50={} p99={} bytes={bytes} memory={}MB",
         milliseconds(all),
         milliseconds(at(50)),
         milliseconds(at(99)),
+        peak_memory(),
     );
     Ok(())
+}
+
+/// The most memory this process ever had.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|size| size.parse::<u64>().ok()).unwrap_or(0) / 1000
 }
 
 fn compiles(count: usize, path: &str) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 //! conformance helm [--charts [FILTER]] [--vectors [FILTER]] [--failures N] [--quiet]
 //! conformance helm --profile v3.19 --answers FILE     another Helm's answers to the chart cases
 //! conformance helm --lines      answers `eval` requests, one JSON line each, on stdin
+//! conformance helm --templates  answers `template` requests likewise
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks on them")]
@@ -18,10 +19,14 @@ use base64::engine::general_purpose::STANDARD;
 use helm_engine::HelmProfile;
 use serde_json::{Value, json};
 
+#[path = "../../../src/cli/chart_directory.rs"]
+mod chart_directory;
 #[path = "../tests/conformance/mod.rs"]
 mod conformance;
 #[path = "../tests/conformance/marks.rs"]
 mod marks;
+#[path = "../tests/conformance/requests.rs"]
+mod requests;
 
 use conformance::Outcome;
 
@@ -30,6 +35,7 @@ struct Options {
     vectors: Option<String>,
     failures: usize,
     lines: bool,
+    templates: bool,
     profile: String,
     answers: Option<String>,
 }
@@ -40,6 +46,7 @@ fn options() -> Result<Options, String> {
         vectors: None,
         failures: usize::MAX,
         lines: false,
+        templates: false,
         profile: "v4.3.1".to_owned(),
         answers: None,
     };
@@ -55,6 +62,7 @@ fn options() -> Result<Options, String> {
             "--profile" => options.profile = filter(),
             "--answers" => options.answers = Some(filter()),
             "--lines" => options.lines = true,
+            "--templates" => options.templates = true,
             other => return Err(format!("unknown argument `{other}`")),
         }
     }
@@ -66,7 +74,14 @@ fn options() -> Result<Options, String> {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| if options.lines { lines() } else { compare(&options) }) {
+    match options().and_then(|options| match (options.lines, options.templates) {
+        (true, _) => lines(answer),
+        (_, true) => {
+            let profile = HelmProfile::by_name(&options.profile).ok_or("unknown profile")?;
+            lines(move |line| template(line, &profile))
+        }
+        _ => compare(&options),
+    }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -76,9 +91,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers requests as the oracle's `eval` does.
-fn lines() -> Result<bool, String> {
-    let worker = std::thread::Builder::new().stack_size(256 << 20).spawn(|| {
+/// Answers requests as the oracle does.
+fn lines(answer: impl Fn(&str) -> Value + Send + 'static) -> Result<bool, String> {
+    let worker = std::thread::Builder::new().stack_size(256 << 20).spawn(move || {
         let mut out = io::stdout().lock();
         for line in io::stdin().lock().lines() {
             let line = line?;
@@ -103,6 +118,18 @@ fn answer(line: &str) -> Value {
     match conformance::eval(&request).map(String::from_utf8) {
         Ok(Ok(out)) => json!({"id": id, "out": out}),
         Ok(Err(bytes)) => json!({"id": id, "out_b64": STANDARD.encode(bytes.as_bytes())}),
+        Err(error) => json!({"id": id, "error": error}),
+    }
+}
+
+fn template(line: &str, profile: &HelmProfile) -> Value {
+    let request: Value = match serde_json::from_str(line) {
+        Ok(request) => request,
+        Err(error) => return json!({"id": null, "error": format!("bad request: {error}")}),
+    };
+    let id = request.get("id").cloned().unwrap_or_default();
+    match requests::template(&request, profile) {
+        Ok(out) => json!({"id": id, "out": out}),
         Err(error) => json!({"id": id, "error": error}),
     }
 }

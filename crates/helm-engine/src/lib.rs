@@ -27,7 +27,7 @@ pub mod values;
 mod yaml;
 
 pub use capabilities::{Capabilities, KubeVersion};
-pub use chart::ignore::IgnoreError;
+pub use chart::ignore::{IgnoreError, Rules as IgnoreRules};
 pub use chart::load::{LoadError, load_archive, load_files};
 pub use chart::metadata::{Dependency, Maintainer, Metadata, MetadataError};
 pub use chart::{Chart, ChartFile, ChartFiles, CrdFile, Lock};

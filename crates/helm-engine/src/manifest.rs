@@ -163,7 +163,7 @@ fn split_at_lines(text: &str) -> Vec<&str> {
             start = at + 3 + text[at + 3..].bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
             at = start;
         }
-        match text[at..].find('\n') {
+        match memchr::memchr(b'\n', &text.as_bytes()[at..]) {
             Some(line) => at += line + 1,
             None => break,
         }

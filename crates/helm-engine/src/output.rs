@@ -27,13 +27,22 @@ pub struct TemplateOutput {
 #[error("could not find template {0} in chart")]
 pub struct UnknownTemplate(pub String);
 
+/// What stands around path and content of a document.
+const HEADER: usize = "---\n# Source: \n\n".len();
+
 fn document(out: &mut String, path: &str, content: &str) {
-    write!(out, "---\n# Source: {path}\n{content}\n").expect("writing to memory cannot fail");
+    for part in ["---\n# Source: ", path, "\n", content, "\n"] {
+        out.push_str(part);
+    }
 }
 
 /// Manifests as a release stores them.
 pub(crate) fn manifest_text(crds: &[CrdFile], manifests: &[Manifest]) -> String {
-    let mut out = String::new();
+    let size = |path: &String, content: usize| path.len() + content + HEADER;
+    let crd_size: usize = crds.iter().map(|crd| size(&crd.filename, crd.data.len())).sum();
+    let manifest_size: usize =
+        manifests.iter().map(|manifest| size(&manifest.path, manifest.content.len())).sum();
+    let mut out = String::with_capacity(crd_size + manifest_size);
     for crd in crds {
         document(&mut out, &crd.filename, &text(&crd.data));
     }
@@ -56,8 +65,9 @@ impl Rendered {
     /// When a template of `show_only` gave no document.
     pub fn template_output(&self, options: &TemplateOutput) -> Result<String, UnknownTemplate> {
         let crds = if options.include_crds { self.crds.as_slice() } else { &[] };
-        let manifest = manifest_text(crds, &self.manifests);
-        let mut out = trim_space(&manifest).to_owned();
+        let mut out = manifest_text(crds, &self.manifests);
+        // It begins with `---`, so there is nothing to trim but the end.
+        out.truncate(trim_space(&out).len());
         out.push('\n');
         if !options.no_hooks {
             for hook in &self.hooks {

@@ -64,6 +64,8 @@ pub struct HelmProfile {
     pub must_to_yaml: bool,
     /// Whether `mustToToml` and the duration functions exist (v4.3).
     pub duration_functions: bool,
+    /// Whether a chart of `apiVersion: v3` is of a generation of its own, which Helm reads but does not install (v4).
+    pub chart_v3_apart: bool,
     /// What `typeOf .Values` prints.
     pub values_type: &'static str,
     /// Minor version of the Kubernetes 1.x that is assumed without a cluster.
@@ -92,6 +94,7 @@ impl HelmProfile {
             errors: ErrorFormat::Chain,
             must_to_yaml: true,
             duration_functions: true,
+            chart_v3_apart: true,
             values_type: "common.Values",
             kube_minor: 37,
             api_versions: crate::capabilities::API_VERSIONS_V0_37,
@@ -138,6 +141,7 @@ impl HelmProfile {
             webhooks_last: false,
             errors: ErrorFormat::SingleLine,
             must_to_yaml: false,
+            chart_v3_apart: false,
             values_type: "chartutil.Values",
             kube_minor: 34,
             api_versions: crate::capabilities::API_VERSIONS_V0_34,

@@ -114,6 +114,49 @@ fn h50_s25_schema_references_are_not_followed() {
 }
 
 #[test]
+fn s25_schemas_are_read_on_a_small_stack() {
+    // 256 KiB: a schema or a value that nests must not be able to end the process.
+    let nested =
+        |open: &str, close: &str, depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+    let schemas = [
+        nested("{\"not\":", "}", 10_000).replace('1', "{}"),
+        json!({ "properties": { "a": { "$ref": "#" }, "b": { "items": { "$ref": "#" } } } }).to_string(),
+        json!({ "$defs": { "x": { "anyOf": [{ "$ref": "#/$defs/y" }] }, "y": { "allOf": [{ "$ref": "#/$defs/x" }] } },
+            "$ref": "#/$defs/x" })
+        .to_string(),
+    ];
+    let values = [nested("{\"a\":", "}", 100), format!("{{\"b\":{}}}", nested("[", "]", 100))];
+    for schema in schemas {
+        for value in &values {
+            let (schema, value) = (schema.clone(), value.clone());
+            let run = move || {
+                let chart = chart(&[("Chart.yaml", HEAD), ("values.schema.json", &schema)]).unwrap();
+                let value: Value = serde_json::from_str(&value).unwrap();
+                drop(render_chart(chart, &value, &tight()));
+            };
+            let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(run).unwrap();
+            thread.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn s31_versions_and_names_carry_nothing_a_terminal_would_obey() {
+    for version in ["1.0.0\\e[2J", "1.0.0\\n2", "\\u009b31m", "1.0.0-\\u202e"] {
+        let head = format!("apiVersion: v2\nname: app\nversion: \"{version}\"\n");
+        let error = chart(&[("Chart.yaml", &head)]).unwrap_err().to_string();
+        assert!(!error.contains(|c: char| c.is_control() || c == '\u{202e}'), "{error:?}");
+    }
+    let head = format!("{HEAD}appVersion: \"1\\e[2J\"\ndescription: \"a\\e]0;b\\a\"\n");
+    let files = [
+        ("Chart.yaml", head.as_str()),
+        ("templates/a.yaml", "a: {{ .Chart.AppVersion }}{{ .Chart.Description }}"),
+    ];
+    let text = render_chart(chart(&files).unwrap(), &json!({}), &tight()).unwrap().manifest_text();
+    assert!(text.contains("a: 1[2Ja]0;b"), "{text:?}");
+}
+
+#[test]
 fn h51_s19_s24_bombs_stop_at_the_caps() {
     let zeros = vec![0; 4 << 20];
     let large = tgz(|archive| (0..40).for_each(|n| entry(archive, &format!("app/f{n}"), &zeros)));
@@ -143,7 +186,7 @@ fn h52_too_many_files_are_refused() {
 }
 
 #[test]
-fn h53_paths_out_of_the_chart_are_refused() {
+fn h53_s28_paths_out_of_the_chart_are_refused() {
     for (path, text) in [
         ("app/../../x", "chart illegally references parent directory"),
         ("app//etc/passwd", "chart illegally contains absolute paths"),
@@ -213,7 +256,7 @@ fn h55_sizes_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn h56_nulls_in_chart_yaml_do_no_harm() {
+fn h56_s27_nulls_in_chart_yaml_do_no_harm() {
     for field in ["maintainers", "dependencies", "keywords", "sources", "annotations", "icon", "type", "home"]
     {
         for value in ["null", "[null]", "{a: null}", "[[null]]", "~"] {
@@ -312,7 +355,7 @@ fn h62_lookup_is_empty_without_a_cluster() {
 }
 
 #[test]
-fn h63_the_machine_is_out_of_reach() {
+fn h63_s29_the_machine_is_out_of_reach() {
     let text =
         render("a: [{{ getHostByName \"localhost\" }}{{ .Files.Get \"../../x\" }}]", json!({})).unwrap();
     assert!(text.ends_with("a: []\n"), "{text}");
@@ -342,7 +385,7 @@ fn h64_random_output_is_noted() {
 }
 
 #[test]
-fn h65_values_lines_stop_at_a_limit() {
+fn h65_s30_values_lines_stop_at_a_limit() {
     let deep = format!("{}=1", vec!["a"; 10_000].join("."));
     let lists = format!("a{}=1", "[0]".repeat(10_000));
     let many = format!("a={{{}}}", "x,".repeat(100_000));

@@ -15,10 +15,10 @@ mod tokens;
 pub(crate) use node::{Branch, Kind, NodeId, Nodes};
 pub(crate) use number::Number;
 
+use crate::collections::HashMap;
 use crate::gofmt::quote;
 use crate::{Error, FuncMap, Str};
 use lex::{Item, Lexer, Token};
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokens::Tree;
 
@@ -51,7 +51,7 @@ pub(crate) fn parse(
         parse_name: name,
         lexer: Lexer::new(&text, left.as_bytes(), right.as_bytes()),
         nodes: Nodes::for_actions(memchr::memmem::find_iter(&text, left.as_bytes()).count()),
-        roots: HashMap::new(),
+        roots: HashMap::default(),
         funcs,
         tree: Tree::new(),
         nesting: 0,

@@ -173,10 +173,11 @@ impl<'a> Scanner<'a> {
     /// Steps over the rest of a line.
     fn skip_to_break(&mut self) -> Result<()> {
         loop {
-            let run = self.buf[self.pos.min(self.buf.len())..]
-                .iter()
-                .take_while(|&&c| c < 0x80 && c != b'\n' && c != b'\r')
-                .count();
+            let rest = &self.buf[self.pos.min(self.buf.len())..];
+            let line = &rest[..memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len())];
+            // Beyond ASCII there may be breaks of other kinds.
+            let run =
+                if line.is_ascii() { line.len() } else { line.iter().take_while(|c| c.is_ascii()).count() };
             self.skip_ascii(run);
             self.need(1)?;
             if is_breakz(self.buf, self.pos) {

@@ -44,16 +44,16 @@ impl Rule {
     }
 }
 
-/// The rules of one chart.
+/// The rules of one chart, for those who read its directory.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Rules(Vec<Rule>);
+pub struct Rules(Vec<Rule>);
 
 impl Rules {
     /// Reads the rules of a `.helmignore` file and adds Helm's own.
     ///
     /// # Errors
     /// With the first pattern that is malformed or uses `**`.
-    pub(crate) fn parse(text: Option<&[u8]>) -> Result<Self, IgnoreError> {
+    pub fn parse(text: Option<&[u8]>) -> Result<Self, IgnoreError> {
         let mut rules = Self::default();
         let text = gostring::text(text.unwrap_or_default());
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -86,7 +86,7 @@ impl Rules {
 
     /// Whether a path is left out. A directory that is left out takes all below it along.
     #[must_use]
-    pub(crate) fn ignores(&self, path: &str, is_dir: bool) -> bool {
+    pub fn ignores(&self, path: &str, is_dir: bool) -> bool {
         for rule in &self.0 {
             if rule.negate {
                 if (rule.directories_only && !is_dir) || !rule.matches(path) {

@@ -139,7 +139,7 @@ fn assemble_root(files: Vec<ChartFile>, mut budget: Budget) -> Result<Chart, Loa
     for file in files.iter().filter(|file| file.name == "Chart.yaml") {
         let wrong = |reason: String| LoadError::File { file: "Chart.yaml", reason };
         let yaml = crate::yaml::parse_bytes(&file.data).map_err(|error| wrong(error.to_string()))?;
-        if !matches!(super::decode::api_version(&yaml).map_err(wrong)?.as_str(), "" | "v1" | "v2") {
+        if !matches!(super::decode::api_version(&yaml).map_err(wrong)?.as_str(), "" | "v1" | "v2" | "v3") {
             return Err(LoadError::UnsupportedVersion);
         }
     }
@@ -164,6 +164,8 @@ fn assemble(files: Vec<ChartFile>, depth: usize, budget: &mut Budget) -> Result<
             }
         }
     }
+    // What v2 still reads as a part of the metadata is a file like any other to v3.
+    let requirements = chart.metadata.api_version != "v3";
     for file in files {
         match file.name.as_str() {
             "Chart.yaml" => {}
@@ -180,14 +182,14 @@ fn assemble(files: Vec<ChartFile>, depth: usize, budget: &mut Budget) -> Result<
                 chart.schema_mod_time = file.mod_time;
                 chart.schema = Some(file.data);
             }
-            "requirements.yaml" => {
+            "requirements.yaml" if requirements => {
                 found = true;
                 read_metadata(&mut chart, &mut seen, "requirements.yaml", &file.data)?;
                 if chart.metadata.api_version == "v1" {
                     chart.files.push(file);
                 }
             }
-            "requirements.lock" => {
+            "requirements.lock" if requirements => {
                 found = true;
                 read_lock(&mut chart, "requirements.lock", &file.data)?;
                 if chart.metadata.api_version == "v1" {

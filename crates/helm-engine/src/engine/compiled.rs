@@ -182,6 +182,10 @@ impl CompiledChart {
         values.map_or_else(|| serde_json::json!({}), crate::values::map_to_json)
     }
 
+    fn is_apart(&self) -> bool {
+        self.profile.chart_v3_apart && self.metadata().api_version == "v3"
+    }
+
     /// What `helm` checks before it renders: that the chart is no library and its subcharts are there.
     ///
     /// # Errors
@@ -190,6 +194,9 @@ impl CompiledChart {
         let kind = &self.metadata().chart_type;
         if !matches!(kind.as_str(), "" | "application") {
             return Err(RenderError::NotInstallable(kind.clone()));
+        }
+        if self.is_apart() && !self.metadata().dependencies.is_empty() {
+            return Err(RenderError::DependencyType);
         }
         Ok(self.source.check_present()?)
     }
@@ -218,6 +225,48 @@ impl CompiledChart {
         values: &impl UserValues,
         context: &RenderContext<'_>,
     ) -> Result<Rendered, RenderError> {
+        let Executed { mut files, reads, warnings, plan, user } =
+            self.execute_over_defaults(values, context)?;
+        let notes = take_notes(&mut files, &plan.tree.full_path);
+        let texts = into_texts(files);
+        let (hooks, manifests) =
+            sort_manifests(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())), &self.profile)?;
+        Ok(Rendered {
+            manifests,
+            hooks,
+            notes,
+            crds: plan.crds.clone(),
+            reads,
+            warnings,
+            plan,
+            user,
+            profile: self.profile.clone(),
+        })
+    }
+
+    /// What the templates gave, by their paths, whether it is YAML or not; notes left out.
+    ///
+    /// # Errors
+    /// As [`CompiledChart::render_with`], but for what the templates gave.
+    pub fn render_files(
+        &self,
+        values: &impl UserValues,
+        context: &RenderContext<'_>,
+    ) -> Result<Vec<(String, String)>, RenderError> {
+        let Executed { mut files, plan, .. } = self.execute_over_defaults(values, context)?;
+        take_notes(&mut files, &plan.tree.full_path);
+        Ok(into_texts(files))
+    }
+
+    /// Runs the templates over the user's values and the chart's.
+    fn execute_over_defaults(
+        &self,
+        values: &impl UserValues,
+        context: &RenderContext<'_>,
+    ) -> Result<Executed, RenderError> {
+        if self.is_apart() {
+            return Err(RenderError::ApiVersion);
+        }
         check_release_name(&context.release.name)?;
         let user = Arc::new(values.user_values().into_owned());
         let (plan, mut warnings) = self.plan(&user)?;
@@ -235,23 +284,8 @@ impl CompiledChart {
             schema::validate(&plan.tree, &values)?;
         }
         self.check_kube_version(context.capabilities)?;
-        let (mut files, reads) = self.execution(context).run(&plan, &table)?;
-        let notes = take_notes(&mut files, &plan.tree.full_path);
-        let texts: Vec<(String, String)> =
-            files.into_iter().map(|(path, text)| (path, into_text(text))).collect();
-        let (hooks, manifests) =
-            sort_manifests(texts.iter().map(|(path, text)| (path.as_str(), text.as_str())), &self.profile)?;
-        Ok(Rendered {
-            manifests,
-            hooks,
-            notes,
-            crds: plan.crds.clone(),
-            reads,
-            warnings,
-            plan,
-            user,
-            profile: self.profile.clone(),
-        })
+        let (files, reads) = self.execution(context).run(&plan, &table)?;
+        Ok(Executed { files, reads, warnings, plan, user })
     }
 
     /// Runs the templates alone over values as they are: nothing is coalesced, checked or split.
@@ -305,12 +339,25 @@ impl CompiledChart {
     }
 }
 
+/// The templates' output and all that led to it.
+struct Executed {
+    files: Files,
+    reads: Reads,
+    warnings: Vec<String>,
+    plan: Arc<Plan>,
+    user: Arc<Map>,
+}
+
 /// Takes all `NOTES.txt` out; the root chart's is kept.
 fn take_notes(files: &mut Files, root: &str) -> String {
     let own = gostring::join_path(root, "templates/NOTES.txt");
     let notes = files.remove(&own).map(into_text).unwrap_or_default();
     files.retain(|path, _| !path.ends_with("NOTES.txt"));
     notes
+}
+
+fn into_texts(files: Files) -> Vec<(String, String)> {
+    files.into_iter().map(|(path, text)| (path, into_text(text))).collect()
 }
 
 fn into_text(bytes: Vec<u8>) -> String {

@@ -19,7 +19,7 @@ pub(super) const LOOKUP_SLOT: usize = 0;
 
 /// How often each template is being included right now.
 #[derive(Default)]
-pub(super) struct Includes(RefCell<HashMap<Str, usize>>);
+pub(super) struct Includes(RefCell<HashMap<Str, usize, foldhash::fast::RandomState>>);
 
 /// Every function a chart of that profile may call.
 pub(super) fn functions(profile: &HelmProfile) -> FuncMap {

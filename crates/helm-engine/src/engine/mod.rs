@@ -102,6 +102,8 @@ pub struct RenderContext<'a> {
     pub limits: &'a Limits,
     /// Leave JSON schemas out (`--skip-schema-validation`).
     pub skip_schema_validation: bool,
+    /// Fill [`Reads::values`]; it takes a few hundredths of the time of a render.
+    pub note_values: bool,
     /// What `now` answers: seconds since 1970 and nanoseconds.
     pub now: (i64, u32),
     /// Where `randAlphaNum`, `genCA` and their like get their bytes. Passwords and keys are made of
@@ -127,6 +129,7 @@ impl<'a> RenderContext<'a> {
             lookup,
             limits,
             skip_schema_validation: false,
+            note_values: false,
             now: (i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX), since_1970.subsec_nanos()),
             entropy: Arc::new(|buffer| {
                 getrandom::fill(buffer).expect("the system has a source of random bytes")
@@ -142,6 +145,12 @@ pub enum RenderError {
     /// A library chart cannot be a release.
     #[error("{0} charts are not installable")]
     NotInstallable(String),
+    /// A chart of `apiVersion: v3`, which no Helm version installs yet.
+    #[error("invalid chart apiVersion")]
+    ApiVersion,
+    /// A dependency of such a chart.
+    #[error("unsupported chart dependency type")]
+    DependencyType,
     /// Subcharts that `Chart.yaml` names are not there.
     #[error(transparent)]
     MissingDependencies(#[from] MissingDependencies),
@@ -191,8 +200,8 @@ impl RenderError {
     #[must_use]
     pub fn cli_text(&self) -> String {
         match self {
-            Self::MissingDependencies(missing) => format!(
-                "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to fetch missing dependencies: {missing}"
+            Self::MissingDependencies(_) | Self::DependencyType => format!(
+                "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to fetch missing dependencies: {self}"
             ),
             Self::KubeVersion { .. } | Self::Template(_) | Self::Limit { .. } | Self::Manifest(_) => {
                 format!("{self}\n\nUse --debug flag to render out invalid YAML")

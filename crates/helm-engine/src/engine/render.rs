@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gotemplate::sprig::Surroundings;
 use gotemplate::sprig::time::{Time, Zone};
 use gotemplate::types::MAP;
-use gotemplate::{Ctx, Map, Renderer, Reply, Value};
+use gotemplate::{Ctx, Map, Renderer, Reply, Str, Value, Watch};
 
 use super::chart_object;
 use super::functions::{self, LOOKUP_SLOT};
@@ -37,7 +37,8 @@ impl Execution<'_> {
         let log = Rc::new(RefCell::new(ReadLog::default()));
         let volatile = Rc::new(Cell::new(false));
         let mut renderer = Renderer::new(self.ctx(&log, &volatile));
-        let scopes = self.scopes(plan, values, &log);
+        let watch = Watch::default();
+        let scopes = self.scopes(plan, values, &log, &watch);
         let values_type = objects::values_type(self.profile);
         let mut files = Files::new();
         for file in &plan.files {
@@ -55,6 +56,7 @@ impl Execution<'_> {
             files.insert(file.name.clone(), output);
         }
         drop(renderer);
+        log.borrow_mut().values(watch.paths());
         let mut reads = std::mem::take(&mut log.borrow_mut().0);
         reads.volatile = volatile.get();
         Ok((files, reads))
@@ -86,7 +88,7 @@ impl Execution<'_> {
     }
 
     /// The objects each chart's templates start from, in the order of [`Tree::walk`].
-    fn scopes(&self, plan: &Plan, values: &Map, log: &Rc<RefCell<ReadLog>>) -> Vec<Map> {
+    fn scopes(&self, plan: &Plan, values: &Map, log: &Rc<RefCell<ReadLog>>, watch: &Watch) -> Vec<Map> {
         let release = self.context.release;
         let release = Value::map([
             ("Name", Value::from(release.name.as_str())),
@@ -97,9 +99,9 @@ impl Execution<'_> {
             ("Service", Value::from(release.service.as_str())),
         ]);
         let capabilities = Value::host(CapabilitiesHost::new(self.context.capabilities, log));
-        let shared = Shared { execution: self, plan, release, capabilities };
+        let shared = Shared { execution: self, plan, release, capabilities, watch };
         let mut scopes = Vec::with_capacity(plan.charts.len());
-        shared.scope(&plan.tree, values.clone(), &mut scopes);
+        shared.scope(&plan.tree, values.clone(), Vec::new(), &mut scopes);
         scopes
     }
 }
@@ -110,10 +112,12 @@ struct Shared<'a> {
     plan: &'a Plan,
     release: Value,
     capabilities: Value,
+    watch: &'a Watch,
 }
 
 impl Shared<'_> {
-    fn scope(&self, tree: &Tree, values: Map, scopes: &mut Vec<Map>) -> Map {
+    /// The scope of a chart whose values are found at that path.
+    fn scope(&self, tree: &Tree, values: Map, path: Vec<Str>, scopes: &mut Vec<Map>) -> Map {
         let profile = self.execution.profile;
         let values_type = objects::values_type(profile);
         let objects = &self.plan.charts[scopes.len()];
@@ -129,8 +133,13 @@ impl Shared<'_> {
         for child in &tree.children {
             let name = child.metadata.name.as_str();
             let below = crate::values::tree::table_at(&values, name).unwrap_or_default();
-            let below = self.scope(child, below, scopes);
+            let path = path.iter().cloned().chain([Str::from(name)]).collect();
+            let below = self.scope(child, below, path, scopes);
             subcharts.insert(name, Value::Map(below));
+        }
+        // Only now: looking for the subcharts' tables is not what templates do.
+        if self.execution.context.note_values {
+            self.watch.over(&values, path);
         }
         scope
     }

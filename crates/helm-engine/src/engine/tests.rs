@@ -194,3 +194,89 @@ fn hostile_documents_are_refused() {
         assert!(parsed.contains("a: [Error]"), "{parsed}");
     }
 }
+
+#[test]
+fn values_that_were_looked_at_are_reported() {
+    let files = [
+        ("Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n"),
+        (
+            "values.yaml",
+            "image: {tag: a, pullPolicy: b}\nresources: {limits: {cpu: 1}}\nunused: {x: 1}\nglobal: {zone: z, spare: s}\n",
+        ),
+        (
+            "templates/a.yaml",
+            "a: {{ .Values.image.tag }}{{ .Values.image.digest }}\nb: {{ toYaml .Values.resources }}\n{{ if .Values.missing }}{{ end }}",
+        ),
+        ("charts/sub/Chart.yaml", "apiVersion: v2\nname: sub\nversion: 1.0.0\n"),
+        ("charts/sub/values.yaml", "on: true\noff: false\n"),
+        (
+            "charts/sub/templates/a.yaml",
+            "a: {{ .Values.on }}{{ .Values.global.zone }}{{ range $k, $v := .Values.extra }}{{ $k }}{{ end }}",
+        ),
+    ];
+    let files: ChartFiles = files.into_iter().map(|(path, text)| (path, text.as_bytes())).collect();
+    let chart = load_files(&files).unwrap().compile(&HelmProfile::v4_3_1()).unwrap();
+    let reads = |values: serde_json::Value| {
+        let release = ReleaseOptions { name: "rel".to_owned(), ..ReleaseOptions::default() };
+        let (capabilities, limits) = (Capabilities::default(), Limits::default());
+        let mut context = RenderContext::new(&release, &capabilities, Rc::new(NoCluster), &limits);
+        assert!(chart.render_with(&values, &context).unwrap().reads.values.is_empty());
+        context.note_values = true;
+        let rendered = chart.render_with(&values, &context).unwrap();
+        rendered.reads.values.into_iter().collect::<Vec<_>>()
+    };
+    let always = [
+        "global.zone",
+        "image",
+        "image.digest",
+        "image.tag",
+        "missing",
+        "resources",
+        "resources.*",
+        "resources.limits.*",
+        "sub.extra",
+        "sub.global",
+        "sub.global.zone",
+        "sub.on",
+    ];
+    assert_eq!(reads(serde_json::json!({})), always);
+    // The same whatever the user sets, but for what a table shows that is gone through.
+    let set =
+        reads(serde_json::json!({ "image": { "tag": "x" }, "sub": { "extra": { "k": 1 } }, "unused": 1 }));
+    let expected: Vec<&str> =
+        always[..9].iter().copied().chain(["sub.extra.*"]).chain(always[9..].iter().copied()).collect();
+    assert_eq!(set, expected);
+}
+
+#[test]
+fn charts_of_api_version_3_are_read_but_not_installed() {
+    let render = |head: &str, profile: &HelmProfile| {
+        let files = [
+            ("Chart.yaml", head),
+            ("templates/a.yaml", "a: 1"),
+            ("requirements.yaml", "dependencies: [{name: x}]"),
+        ];
+        let files: ChartFiles = files.into_iter().map(|(path, text)| (path, text.as_bytes())).collect();
+        let compiled = load_files(&files).map_err(|error| error.to_string())?.compile(profile).unwrap();
+        compiled.check().map_err(|error| error.cli_text())?;
+        let release = ReleaseOptions { name: "rel".to_owned(), ..ReleaseOptions::default() };
+        let (capabilities, limits) = (Capabilities::default(), Limits::default());
+        let rendered =
+            compiled.render(&serde_json::json!({}), &release, &capabilities, Rc::new(NoCluster), &limits);
+        rendered.map(|rendered| rendered.manifest_text()).map_err(|error| error.cli_text())
+    };
+    let head = "apiVersion: v3\nname: app\nversion: 1.0.0\n";
+    let v4 = HelmProfile::v4_3_1();
+    assert_eq!(render(head, &v4).unwrap_err(), "invalid chart apiVersion");
+    assert_eq!(
+        render(&head.replace("app", "a/b"), &v4).unwrap_err(),
+        "validation: chart.metadata.name \"a/b\" is invalid"
+    );
+    assert!(
+        render(&format!("{head}dependencies: [{{name: sub, version: 1.x}}]\n"), &v4)
+            .unwrap_err()
+            .ends_with("fetch missing dependencies: unsupported chart dependency type")
+    );
+    assert!(render(head, &HelmProfile::v3_19()).unwrap().contains("a: 1"));
+    assert_eq!(render(&head.replace("v3", "v4"), &v4).unwrap_err(), "unsupported chart version");
+}

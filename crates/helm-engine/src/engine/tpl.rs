@@ -20,7 +20,7 @@ pub(super) struct TplCache {
 
 #[derive(Default)]
 struct Remembered {
-    texts: HashMap<Str, Arc<Parsed>>,
+    texts: HashMap<Str, Arc<Parsed>, foldhash::fast::RandomState>,
     bytes: usize,
 }
 
