@@ -255,7 +255,7 @@ impl Signed {
         let starts = |at: usize| FORMATS.iter().any(|(begin, _)| bytes[at..].starts_with(begin.as_bytes()));
         let lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         // the last one, as git finds it: a message may quote another signature
-        match lines.filter(|&at| starts(at)).last() {
+        match lines.rev().find(|&at| starts(at)) {
             Some(at) => Self::new(&bytes[at..], without_foreign_signature(&bytes[..at])),
             None => Self { signature: String::new(), payload: bytes.to_vec() },
         }
