@@ -66,7 +66,7 @@ impl Token {
             algorithm: head.alg,
             key: head.kid,
             claims: serde_json::from_slice(&decode(payload)?).map_err(|_| bad)?,
-            signed: text[..header.len() + 1 + payload.len()].as_bytes().to_vec(),
+            signed: text.as_bytes()[..header.len() + 1 + payload.len()].to_vec(),
             signature: decode(signature)?,
         })
     }
@@ -117,7 +117,7 @@ impl Token {
 
     /// Whether one of the keys has signed it, by an algorithm that its issuer uses.
     pub(super) fn is_signed_by(&self, keys: &KeySet, algorithms: &[String]) -> Result<(), Refused> {
-        if !algorithms.iter().any(|one| *one == self.algorithm) {
+        if !algorithms.contains(&self.algorithm) {
             return Err(Refused::Bad("the token is signed by an algorithm that its issuer does not use"));
         }
         let mut candidates = keys.0.iter().filter(|key| key.may_have_signed(self)).peekable();
