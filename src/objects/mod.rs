@@ -7,6 +7,7 @@
 //! An object whose manifest is not valid is reported and stalled, its neighbours run, and what was valid before stays in
 //! force. This room decides nothing about what the objects mean, and decrypts nothing.
 
+mod batch;
 mod change;
 mod config;
 mod directory;
@@ -17,7 +18,6 @@ mod problem;
 mod read;
 mod state;
 mod store;
-mod unsaved;
 mod walk;
 
 #[cfg(test)]
@@ -36,6 +36,7 @@ use tracing::{debug, warn};
 use self::state::{Merged, Origin, Persist, Reading, State, change};
 use crate::model::{Clock, Kind, ObjectKey};
 
+pub use self::batch::{StatusBatch, StatusChange};
 pub use self::change::{Change, ChangeKind, ChangeTarget};
 pub use self::config::{ConfigMap, Secret};
 pub use self::directory::{DirectorySettings, DirectoryWatcher};
@@ -44,7 +45,6 @@ pub use self::problem::{ChangeError, ConfigError, InvalidObject, ManifestProblem
 pub use self::store::{
     GeneratedRecord, MemoryStore, OverlayRecord, StatusRecord, StatusStore, StoredObjects,
 };
-pub use self::unsaved::Unsaved;
 
 /// Changes kept for a slow subscriber: a reload of some thousand objects. Who falls behind further relists.
 const CHANGES: usize = 8_192;
@@ -62,8 +62,6 @@ struct Shared {
     clock: Clock,
     /// Holds one object's changes in order from the store to memory, across the store's await.
     locks: Vec<tokio::sync::Mutex<()>>,
-    /// Statuses that are shown and not kept yet.
-    ahead: unsaved::Ahead,
     home: Home,
 }
 
@@ -81,7 +79,6 @@ impl Objects {
             changes: broadcast::channel(CHANGES).0,
             clock,
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
-            ahead: unsaved::Ahead::default(),
             home,
         }))
     }

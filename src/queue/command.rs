@@ -51,6 +51,16 @@ pub(super) enum Keep {
     Forget(ObjectKey),
 }
 
+/// What is called once a transaction is on disk, before anybody hears of it.
+pub(super) type Committed = Box<dyn FnOnce() + Send>;
+
+/// The end of a job.
+pub(super) struct Ending {
+    pub(super) lease: Lease,
+    pub(super) result: JobResult,
+    pub(super) then: Option<Committed>,
+}
+
 /// What the writer can be asked.
 pub(super) enum Write {
     Record(Ask<Box<(NewDelivery, Vec<NewJob>)>, Recorded>),
@@ -59,7 +69,7 @@ pub(super) enum Write {
     Renew(Ask<(Lease, Duration), ()>),
     Reached(Ask<(Lease, String), ()>),
     Release(Ask<Lease, ()>),
-    Finish(Ask<Box<(Lease, JobResult)>, ()>),
+    Finish(Ask<Box<Ending>, ()>),
     Steps(Ask<Vec<Step>, ()>),
     Messages(Ask<Vec<NewMessage>, ()>),
     ClaimMessages(Ask<(u32, Duration), Vec<LeasedMessage>>),
@@ -130,7 +140,7 @@ impl Write {
                 ask.answer = Some(held_or_lost(held, &ask.question));
             }
             Write::Finish(ask) => {
-                let (lease, result) = &*ask.question;
+                let Ending { lease, result, then: _ } = &*ask.question;
                 effects.push(Effect::Ended(lease.clone()));
                 let finished = sqlite::finish(conn, lease, &result.outcome, at).await?;
                 if finished == Finished::Recorded {
@@ -176,6 +186,16 @@ impl Write {
             Write::Checkpoint(ask) | Write::Close(ask) => ask.answer = Some(Ok(())),
         }
         Ok(())
+    }
+
+    /// The transaction is on disk: what was to follow at once follows.
+    pub(super) fn committed(&mut self) {
+        if let Write::Finish(ask) = self
+            && matches!(ask.answer, Some(Ok(())))
+            && let Some(then) = ask.question.then.take()
+        {
+            then();
+        }
     }
 
     /// Answers, once the transaction's fate is known.

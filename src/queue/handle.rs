@@ -9,7 +9,7 @@ use sqlx::SqlitePool;
 use sqlx::pool::PoolConnection;
 use tokio::sync::{mpsc, watch};
 
-use super::command::{Ask, Keep, Write};
+use super::command::{Ask, Ending, Keep, Write};
 use super::shared::Shared;
 use super::sqlite;
 use super::writer::{WAITING, Writer};
@@ -260,7 +260,19 @@ impl Queue {
 
     /// Ends a run and writes all that it leaves behind, in one transaction. With a lost lease nothing is written.
     pub async fn finish(&self, lease: &Lease, result: JobResult) -> Result<(), StoreError> {
-        self.ask(Write::Finish, Box::new((lease.clone(), result))).await
+        self.finish_then(lease, result, || {}).await
+    }
+
+    /// The same; `then` is called once all of it is on disk, before any job that follows can begin. It must be brief:
+    /// the writer waits for it.
+    pub async fn finish_then(
+        &self,
+        lease: &Lease,
+        result: JobResult,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let ending = Ending { lease: lease.clone(), result, then: Some(Box::new(then)) };
+        self.ask(Write::Finish, Box::new(ending)).await
     }
 
     /// Turns true when a newer job waits for the same object, so that the work at hand may stop at its next safe

@@ -99,6 +99,8 @@ impl Writer {
         match self.attempt(&mut group, jump).await {
             Ok(effects) => {
                 self.shared.healthy();
+                // Before anybody can be told of the jobs that follow, and so before these can begin.
+                group.iter_mut().for_each(Write::committed);
                 self.announce(effects);
                 group.into_iter().for_each(|write| write.settle(Ok(())));
                 Ok(())

@@ -13,7 +13,7 @@ use super::known_tags::KnownTags;
 use crate::cluster::Clusters;
 use crate::model::{Cause, Clock, Event, Kind, ObjectKey, Revision, Severity, Timestamp};
 use crate::notify;
-use crate::objects::Objects;
+use crate::objects::{Objects, StatusChange};
 use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome};
 use crate::render::chart::ChartCache;
 use crate::render::pool::RenderPool;
@@ -219,8 +219,8 @@ pub(super) struct Run<'a> {
     pub(super) spawn: Vec<NewJob>,
     pub(super) events: Vec<Event>,
     pub(super) applied: Vec<Applied>,
-    /// Objects whose status this run changed; what is shown of them is kept when the job ends.
-    pub(super) shown: Vec<ObjectKey>,
+    /// Statuses to be kept, and shown, when the job ends.
+    pub(super) statuses: Vec<StatusChange>,
 }
 
 impl<'a> Run<'a> {
@@ -235,7 +235,7 @@ impl<'a> Run<'a> {
             spawn: Vec::new(),
             events: Vec::new(),
             applied: Vec::new(),
-            shown: Vec::new(),
+            statuses: Vec::new(),
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
     image_update_automation, receiver, unsupported,
 };
 use crate::model::{Event, Kind, ObjectKey, Severity};
-use crate::objects::StatusRecord;
+use crate::objects::{StatusChange, StatusRecord};
 use crate::queue::{JobOutcome, JobResult, LeasedJob, NewStatus, StepOutcome, StoreError};
 use crate::render::pool::panic_text;
 
@@ -133,7 +133,7 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
             }
         }
     };
-    let (mut result, mut shown) = match outcome {
+    let (mut result, statuses) = match outcome {
         Ok(ended) => ended,
         Err(panic) => {
             let error = panic_text(panic.as_ref());
@@ -143,14 +143,13 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     };
     count(inner, &job, &result, clock.elapsed());
     // A status, the jobs that follow from it and the messages about it reach the disk together or not at all.
-    shown.push(key.clone());
-    let mut unsaved = inner.objects.unsaved(&shown).await;
-    result.statuses = unsaved.take_records().into_iter().map(to_keep).collect();
-    match inner.queue.finish(&lease, result).await {
-        Ok(()) => unsaved.kept(),
-        Err(error) => {
-            tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
-        }
+    let (batch, errors) = inner.objects.batch(&statuses).await;
+    for error in errors {
+        tracing::warn!(object = %key, "failed to write a status: {error}");
+    }
+    result.statuses = batch.records().iter().cloned().map(to_keep).collect();
+    if let Err(error) = inner.queue.finish_then(&lease, result, batch.show()).await {
+        tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
     }
 }
 
@@ -159,8 +158,8 @@ fn to_keep(record: StatusRecord) -> NewStatus {
     NewStatus { object, status, generation, spec_hash }
 }
 
-/// A job's result, and the objects whose statuses it changed.
-type Ended = (JobResult, Vec<ObjectKey>);
+/// A job's result, and the statuses it leaves behind.
+type Ended = (JobResult, Vec<StatusChange>);
 
 /// What an object asks for now: its generation, and the revision its source stands at.
 fn wanted(inner: &Inner, key: &ObjectKey) -> Basis {
@@ -232,10 +231,10 @@ async fn run_story(
         Some(object) => dispatch(&mut run, object).await,
     };
     let events = std::mem::take(&mut run.events);
-    let shown = std::mem::take(&mut run.shown);
+    let statuses = std::mem::take(&mut run.statuses);
     let mut result = run.finish(done);
     result.messages = events.iter().flat_map(|event| inner.messages_of(event)).collect();
-    (result, shown)
+    (result, statuses)
 }
 
 async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
@@ -316,8 +315,7 @@ impl Run<'_> {
         *self.basis.lock().expect("held for one write") = wanted(self.inner, &self.job.object);
     }
 
-    /// Writes a status: shown at once, on disk with the end of the job. A failure is logged, the next run writes it
-    /// again.
+    /// Writes a status: on disk, and shown, with the end of the job.
     pub(super) async fn write_status<S: serde::Serialize>(&mut self, key: &ObjectKey, uid: &str, status: &S) {
         match serde_json::to_value(status) {
             Ok(status) => self.write_status_json(key, uid, status).await,
@@ -327,10 +325,8 @@ impl Run<'_> {
 
     /// See [`Run::write_status`].
     pub(super) async fn write_status_json(&mut self, key: &ObjectKey, uid: &str, status: Value) {
-        match self.inner.objects.stage_status(key, uid, &status) {
-            Ok(()) => self.shown.push(key.clone()),
-            Err(error) => tracing::warn!(object = %key, "failed to write the status of `{key}`: {error}"),
-        }
+        let (object, uid) = (key.clone(), uid.to_owned());
+        self.statuses.push(StatusChange { object, uid, status });
     }
 
     /// Notes an event of another object than the job's: the HelmChart of a release.

@@ -356,32 +356,35 @@ async fn labels_of_namespaces_are_those_of_their_manifests_and_the_one_all_have(
 }
 
 #[tokio::test]
-async fn a_staged_status_is_shown_at_once_and_kept_when_its_job_ends() {
+async fn the_statuses_of_a_job_are_shown_together_once_they_are_kept() {
     let objects = holding(&(git_manifest("a", "1m") + "---\n" + &git_manifest("b", "1m"))).await;
     let uid = |name: &str| get(&objects, &git(name)).metadata().uid.clone();
-    let (a, b) = (uid("a"), uid("b"));
+    let new = |name: &str, uid: String, generation: i64| super::super::StatusChange {
+        object: git(name),
+        uid,
+        status: json!({"observedGeneration": generation}),
+    };
     let mut changes = objects.subscribe();
-    let status = json!({"observedGeneration": 1});
-    objects.stage_status(&git("a"), &a, &status).unwrap();
-    objects.stage_status(&git("a"), &a, &status).unwrap();
-    assert_eq!(get(&objects, &git("a")).status_json(), status);
+    let wanted = [
+        new("a", uid("a"), 1),
+        new("b", "another".into(), 1),
+        new("a", uid("a"), 2),
+        new("gone", uid("a"), 1),
+    ];
+    let (batch, errors) = objects.batch(&wanted).await;
+    assert!(matches!(errors[..], [ChangeError::UidMismatch { .. }, ChangeError::NotFound(_)]), "{errors:?}");
+    assert_eq!(batch.records().len(), 1, "the last of two counts");
+    assert_eq!(batch.records()[0].status, json!({"observedGeneration": 2}));
+    assert_eq!(told(&mut changes), [], "nothing is shown yet");
+    let show = batch.show();
+    drop(batch);
+    // The manifest changed between the two: the new generation stays.
+    objects.put_manifests("app.yaml", &git_manifest("a", "2m")).await;
+    told(&mut changes);
+    show();
+    let object = get(&objects, &git("a"));
+    assert_eq!((object.metadata().generation, object.observed_generation()), (2, 2));
     assert_eq!(told(&mut changes), [("GitRepository/apps/a".to_owned(), ChangeKind::StatusChanged)]);
-    let wrong = objects.stage_status(&git("a"), &b, &json!({})).unwrap_err();
-    assert!(matches!(wrong, ChangeError::UidMismatch { .. }));
-
-    // A job that could not be ended leaves it to the next one.
-    let keys = [git("a"), git("b")];
-    let mut unsaved = objects.unsaved(&keys).await;
-    assert_eq!(unsaved.take_records().len(), 1);
-    drop(unsaved);
-    let mut unsaved = objects.unsaved(&keys).await;
-    let records = unsaved.take_records();
-    assert_eq!((records.len(), &records[0].object, &records[0].status), (1, &git("a"), &status));
-    // What comes after the records were taken is not kept with them.
-    objects.stage_status(&git("a"), &a, &json!({"observedGeneration": 2})).unwrap();
-    unsaved.kept();
-    let mut unsaved = objects.unsaved(&keys).await;
-    assert_eq!(unsaved.take_records()[0].status, json!({"observedGeneration": 2}));
-    unsaved.kept();
-    assert!(objects.unsaved(&keys).await.take_records().is_empty());
+    let (batch, errors) = objects.batch(&[new("a", uid("a"), 2)]).await;
+    assert!(batch.records().is_empty() && errors.is_empty(), "the same again is no change");
 }
