@@ -7,7 +7,7 @@ use std::time::Duration;
 use flux_api::{HelmChart, decode};
 use serde_json::{Value, json};
 
-use super::super::{ChangeError, DirectorySettings, MemoryStore, StatusStore};
+use super::super::{ChangeError, DirectorySettings, MemoryStore, StatusChange, StatusStore};
 use super::*;
 
 #[tokio::test]
@@ -359,7 +359,7 @@ async fn labels_of_namespaces_are_those_of_their_manifests_and_the_one_all_have(
 async fn the_statuses_of_a_job_are_shown_together_once_they_are_kept() {
     let objects = holding(&(git_manifest("a", "1m") + "---\n" + &git_manifest("b", "1m"))).await;
     let uid = |name: &str| get(&objects, &git(name)).metadata().uid.clone();
-    let new = |name: &str, uid: String, generation: i64| super::super::StatusChange {
+    let new = |name: &str, uid: String, generation: i64| StatusChange {
         object: git(name),
         uid,
         status: json!({"observedGeneration": generation}),

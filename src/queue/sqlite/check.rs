@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::super::{OpenError, QueueFacts, QueueSettings};
 use super::facts;
@@ -66,5 +66,7 @@ pub(in super::super) async fn check(state_dir: &Path, now: i64) -> Result<StoreR
         Err(error) if intact => return Err(broken(error)),
         Err(_) => None,
     };
+    // Closed here and now, so that the last one to close the store finds that it is the last.
+    conn.close().await.map_err(broken)?;
     Ok(StoreReport { path, bytes, schema, damages, facts })
 }
