@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::Figures;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -17,7 +18,6 @@ use sluice::app::{Agent, AgentOptions};
 use sluice::model::{Cause, Clock, DeliveryId, Kind, ObjectKey};
 use sluice::objects::Objects;
 use sluice::queue::{NewJob, Priority, Queue};
-use crate::support::Figures;
 use tokio_util::sync::CancellationToken;
 
 /// Tags in one page, as the client asks for.

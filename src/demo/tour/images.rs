@@ -42,7 +42,8 @@ impl Stage {
             .write_image_manifests(&self.images, &self.manifests)
             .with_context(|| format!("failed to write manifests to `{}`", self.manifests.display()))?;
         self.registry.hook.set(&self.image_hook_url, &self.images.hook_token);
-        let ready = |status: &Value| condition(status, "Ready").is_some_and(|ready| ready["status"] == "True");
+        let ready =
+            |status: &Value| condition(status, "Ready").is_some_and(|ready| ready["status"] == "True");
         for (kind, name) in [(Kind::ImageRepository, "image-repo"), (Kind::ImagePolicy, "image-policy")] {
             let key = key(kind, name);
             self.until(&key, "ready", ready).await?;
