@@ -79,6 +79,8 @@ fn resolve(
 
 #[cfg(test)]
 mod tests {
+    use flux_api::FluxObject;
+
     use super::*;
     use crate::model::Clock;
 
@@ -104,7 +106,11 @@ data:
         let manifest = format!(
             "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: app, namespace: apps}}\nspec:\n  interval: 1m\n  chart: {{spec: {{chart: app, sourceRef: {{kind: GitRepository, name: app}}}}}}\n  valuesFrom: {values_from}\n"
         );
-        serde_json::from_value(goyaml::yaml_to_json(&manifest).unwrap()).unwrap()
+        let json = goyaml::yaml_to_json(&manifest).unwrap();
+        let FluxObject::HelmRelease(release) = flux_api::decode(&json).unwrap() else {
+            panic!("a HelmRelease")
+        };
+        release
     }
 
     async fn composed(values_from: &str) -> Result<ComposedValues, ValuesProblem> {
