@@ -1,10 +1,12 @@
 //! Webhooks: how many a second, how fast, and whether any is lost when the agent is killed.
 //!
 //! 64 clients with a connection each send signed GitHub pushes of 10 KB, each with an id of its own; the answer comes
-//! after the row and its job are on disk. Then the same while the agent is killed with SIGKILL again and again; every
-//! hook that was answered with 200 must be in the store afterwards, with its job.
+//! after the row and its job are on disk. First each sends the next hook when the last is answered (how many a second),
+//! then all send at given times, whether the last was answered or not (how long a forge waits: a hook that could not be
+//! sent in time counts from when it should have been). At last the same while the agent is killed with SIGKILL again and
+//! again; every hook that was answered with 200 must be in the store afterwards, with its job.
 //!
-//!     scripts/bench-hooks [--hooks 20000] [--clients 64] [--kills 10]
+//!     scripts/bench-hooks [--hooks 20000] [--clients 64] [--kills 10] [--seconds 10]
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -107,6 +109,54 @@ async fn client(plan: Arc<Plan>) -> Vec<(String, Duration)> {
     accepted
 }
 
+/// One client of an open loop: sends at its times, however long the answers take. How long each took.
+async fn paced(plan: Arc<Plan>, first: Instant, every: Duration, last: Instant) -> (Vec<Duration>, usize) {
+    let (mut stream, mut took, mut refused) = (None, Vec::new(), 0);
+    let mut due = first;
+    while due < last {
+        let id = uuid::Uuid::new_v4().to_string();
+        let now = Instant::now();
+        // A timer wakes up to a millisecond late; that is not the agent's time. Being late for the answer before is.
+        let from = if now < due {
+            tokio::time::sleep_until(due.into()).await;
+            Instant::now()
+        } else {
+            due
+        };
+        match plan.send(&mut stream, &id).await {
+            Some(200) => took.push(from.elapsed()),
+            _ => refused += 1,
+        }
+        due += every;
+    }
+    (took, refused)
+}
+
+/// `rate` hooks a second for a while, spread evenly over the clients.
+async fn open_loop(plan: Plan, clients: usize, rate: usize, seconds: usize) {
+    let plan = Arc::new(plan);
+    let first = Instant::now() + Duration::from_millis(100);
+    let every = Duration::from_secs_f64(clients as f64 / rate as f64);
+    let last = first + Duration::from_secs(seconds as u64);
+    let tasks: Vec<_> = (0..clients)
+        .map(|client| {
+            let own = first + every.mul_f64(client as f64 / clients as f64);
+            tokio::spawn(paced(Arc::clone(&plan), own, every, last))
+        })
+        .collect();
+    let (mut took, mut refused) = (Vec::new(), 0);
+    for task in tasks {
+        let (answered, others) = task.await.unwrap();
+        took.extend(answered);
+        refused += others;
+    }
+    println!(
+        "open loop, {clients} clients, {rate} hooks/s: answer {}, {refused} not answered with 200, load {}",
+        Figures::of(took),
+        load()
+    );
+}
+
 async fn flood(plan: Plan, clients: usize) -> (Vec<(String, Duration)>, Duration) {
     let plan = Arc::new(plan);
     let clock = Instant::now();
@@ -122,6 +172,7 @@ async fn flood(plan: Plan, clients: usize) -> (Vec<(String, Duration)>, Duration
 async fn main() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let (hooks, clients, kills) = (argument("hooks", 20_000), argument("clients", 64), argument("kills", 10));
+    let seconds = argument("seconds", 10);
     let dir = tempfile::TempDir::new().unwrap();
     let (sender, _answers) = tokio::sync::mpsc::channel(1);
     let (forge, tasks) = Forge::create(&dir.path().join("git"), 0, sender).await.unwrap();
@@ -149,6 +200,9 @@ async fn main() {
         let count = accepted.len();
         let figures = Figures::of(accepted.into_iter().map(|(_, took)| took).collect());
         println!("{clients} clients: {:.0} hooks/s, answer {figures}", count as f64 / took.as_secs_f64());
+    }
+    for rate in [500, 1000, 2000] {
+        open_loop(Plan::new(address, &forge.url, 0), clients, rate, seconds).await;
     }
     println!("memory at most: {:.0} MB, load {}", agent.peak_memory(), load());
 

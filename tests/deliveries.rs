@@ -254,7 +254,7 @@ async fn recorded_deliveries_do_what_stands_beside_them() {
             }
         }
     }
-    assert!(replayed.len() >= 14 && replayed.values().all(|count| *count >= 3), "{replayed:?}");
+    assert!(replayed.len() >= 15 && replayed.values().all(|count| *count >= 3), "{replayed:?}");
 }
 
 fn corpus() -> Option<PathBuf> {

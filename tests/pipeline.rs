@@ -5,6 +5,10 @@
 #[allow(unreachable_pub)]
 #[path = "automation/mod.rs"]
 mod automation;
+#[path = "pipeline/crowds.rs"]
+mod crowds;
+#[path = "pipeline/releases.rs"]
+mod releases;
 mod support;
 
 use serde_json::Value;

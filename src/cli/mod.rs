@@ -18,6 +18,7 @@ mod output;
 mod reconcile;
 mod serve;
 mod sse;
+mod store;
 pub mod template;
 mod wait;
 mod words;
@@ -59,6 +60,8 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     #[command(subcommand)]
     Hook(hook::Hook),
+    #[command(subcommand)]
+    Store(store::Store),
     Check(check::CheckArgs),
     Template(Box<template::TemplateArgs>),
     /// Show the versions of this program and of the running agent
@@ -160,6 +163,7 @@ async fn perform(command: Command, cx: &Context) -> anyhow::Result<ExitCode> {
         Command::Wait(args) => wait::run(args, cx).await?,
         Command::Deliveries(command) => deliveries::run(command, cx).await?,
         Command::Hook(command) => hook::run(command, cx).await?,
+        Command::Store(command) => store::run(command, cx).await?,
         Command::Check(args) => check::run(args, cx).await?,
         // The whole chart is worked through at once, and nothing else waits for it.
         Command::Template(args) => return tokio::task::block_in_place(|| template::run(&args)),

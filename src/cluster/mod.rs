@@ -16,6 +16,7 @@ mod connection;
 mod delete;
 mod diff;
 mod discovery;
+mod drift;
 mod error;
 mod expiry;
 mod explain;
@@ -29,9 +30,11 @@ mod mask;
 mod member;
 mod object;
 mod order;
+mod patch;
 mod pool;
 mod read;
 mod seen;
+mod selector;
 mod tls;
 mod wait;
 mod watch;
@@ -48,6 +51,7 @@ pub use applied::{
 pub use breaker::{BreakerSettings, BreakerState};
 pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use diff::{DiffOptions, FieldChange, ObjectDiff};
+pub use drift::{Corrected, Drift, DriftIgnore, DriftOptions, Drifted};
 
 pub use error::{ApiError, FieldCause, FieldOwner, Reason};
 pub use inventory::{Inventory, InventoryEntry};
@@ -57,8 +61,10 @@ pub use kubeconfig::{KubeconfigError, KubeconfigPolicy, KubeconfigReason};
 pub use managed::{FieldManager, ManagerOperation};
 pub use object::{Manifest, ManifestError, ObjectId};
 pub use order::Order;
+pub use patch::{Operation, Verb};
 pub use pool::{Cluster, ClusterIdentity, ClusterSettings, Clusters, ServiceAccount};
 pub use read::{ListScope, LiveMetadata};
+pub use selector::Selection;
 pub use wait::{ObjectState, StatusReader, WaitEnd, WaitError, WaitFor, WaitOptions};
 pub use write::Patch;
 

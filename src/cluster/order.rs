@@ -1,6 +1,9 @@
 //! In which order objects are applied and deleted: groups one after another, the objects of a group together.
 //!
-//! Two orders, Helm's and Flux's; both are observable when something fails, so neither is improved here.
+//! Two orders, Helm's and Flux's; both are observable when something fails, so neither is improved here. Helm's own is
+//! where charts are rendered, in `helm_engine::ordering`; its way back is not the reverse of its way there.
+
+use helm_engine::ordering::{INSTALL_ORDER, UNINSTALL_ORDER};
 
 use super::object::{Manifest, ObjectId};
 
@@ -25,91 +28,6 @@ pub(super) struct Group {
     /// Whether these must be ready before the next group is touched.
     pub(super) settle: bool,
 }
-
-/// Helm `kind_sorter.go`.
-const HELM: &[&str] = &[
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodSecurityPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "SecretList",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleList",
-    "ClusterRoleBinding",
-    "ClusterRoleBindingList",
-    "Role",
-    "RoleList",
-    "RoleBinding",
-    "RoleBindingList",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-];
-
-/// Helm's `UninstallOrder` is not the reverse of `InstallOrder`: Services go before the workloads, and the
-/// validating webhook before the mutating one.
-const HELM_UNINSTALL: &[&str] = &[
-    "ValidatingWebhookConfiguration",
-    "MutatingWebhookConfiguration",
-    "APIService",
-    "Ingress",
-    "IngressClass",
-    "Service",
-    "CronJob",
-    "Job",
-    "StatefulSet",
-    "HorizontalPodAutoscaler",
-    "Deployment",
-    "ReplicaSet",
-    "ReplicationController",
-    "Pod",
-    "DaemonSet",
-    "RoleBindingList",
-    "RoleBinding",
-    "RoleList",
-    "Role",
-    "ClusterRoleBindingList",
-    "ClusterRoleBinding",
-    "ClusterRoleList",
-    "ClusterRole",
-    "CustomResourceDefinition",
-    "PersistentVolumeClaim",
-    "PersistentVolume",
-    "StorageClass",
-    "ConfigMap",
-    "SecretList",
-    "Secret",
-    "ServiceAccount",
-    "PodDisruptionBudget",
-    "PodSecurityPolicy",
-    "LimitRange",
-    "ResourceQuota",
-    "NetworkPolicy",
-    "Namespace",
-    "PriorityClass",
-];
 
 /// fluxcd/pkg `ssa/sort.go`, before everything else …
 const FLUX_FIRST: &[&str] = &[
@@ -176,7 +94,7 @@ fn flux_rank(id: &ObjectId, custom_stage: &[(String, String)]) -> Rank {
 /// The groups in which to apply `objects`.
 pub(super) fn to_apply(objects: &[Manifest], order: &Order) -> Vec<Group> {
     let rank = |manifest: &Manifest| match order {
-        Order::Helm => helm_rank(HELM, &manifest.id),
+        Order::Helm => helm_rank(INSTALL_ORDER, &manifest.id),
         Order::Flux { custom_stage } => flux_rank(&manifest.id, custom_stage),
     };
     let mut groups = grouped(objects.iter().map(rank));
@@ -193,7 +111,7 @@ pub(super) fn to_apply(objects: &[Manifest], order: &Order) -> Vec<Group> {
 pub(super) fn to_delete(objects: &[ObjectId], order: &Order) -> Vec<Vec<usize>> {
     match order {
         Order::Helm => {
-            let groups = grouped(objects.iter().map(|id| helm_rank(HELM_UNINSTALL, id)));
+            let groups = grouped(objects.iter().map(|id| helm_rank(UNINSTALL_ORDER, id)));
             groups.into_iter().map(|(_, group)| group.members).collect()
         }
         Order::Flux { custom_stage } => {

@@ -132,13 +132,12 @@ impl RegistryTasks {
     }
 }
 
-/// Harbor's default format.
-fn body(host: &str, tagged: &Tagged, occurred_at: i64) -> String {
-    let Tagged { repository, tag, digest } = tagged;
+/// The hook of a pushed tag, in Harbor's default format.
+pub fn hook_body(host: &str, repository: &str, tag: &str, digest: &str) -> String {
     let (namespace, name) = repository.split_once('/').unwrap_or(("library", repository));
     json!({
         "type": "PUSH_ARTIFACT",
-        "occur_at": occurred_at,
+        "occur_at": jiff::Timestamp::now().as_second(),
         "operator": "demo",
         "event_data": {
             "resources": [{
@@ -164,7 +163,7 @@ async fn send(
         .post(target)
         .header("Content-Type", "application/json")
         .header("Authorization", token)
-        .body(body(host, tagged, jiff::Timestamp::now().as_second()))
+        .body(hook_body(host, &tagged.repository, &tagged.tag, &tagged.digest))
         .send()
         .await;
     ImageAnswered {

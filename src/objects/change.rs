@@ -22,6 +22,8 @@ pub enum ChangeTarget {
     Secret(String, String),
     /// A ConfigMap, by namespace and name.
     ConfigMap(String, String),
+    /// A Namespace, by name.
+    Namespace(String),
 }
 
 /// In which way something changed.
@@ -47,6 +49,7 @@ impl fmt::Display for ChangeTarget {
             ChangeTarget::Object(key) => key.fmt(f),
             ChangeTarget::Secret(namespace, name) => write!(f, "Secret/{namespace}/{name}"),
             ChangeTarget::ConfigMap(namespace, name) => write!(f, "ConfigMap/{namespace}/{name}"),
+            ChangeTarget::Namespace(name) => write!(f, "Namespace/{name}"),
         }
     }
 }

@@ -217,7 +217,8 @@ fn check_key(key: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn labels(manifest: &Map<String, Value>) -> BTreeMap<String, String> {
+/// The labels of any manifest.
+pub(super) fn labels(manifest: &Map<String, Value>) -> BTreeMap<String, String> {
     let Some(labels) =
         manifest.get("metadata").and_then(|metadata| metadata.get("labels")).and_then(Value::as_object)
     else {

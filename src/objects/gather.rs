@@ -82,6 +82,14 @@ impl Places {
                     reading.config_maps.insert(name.clone(), entry);
                 }
             }
+            What::Namespace(name, labels) => {
+                // Written several times it is still one, as `kubectl apply` has it.
+                let (_, all) = reading
+                    .namespaces
+                    .entry(name.clone())
+                    .or_insert_with(|| (file.to_owned(), BTreeMap::new()));
+                all.extend(labels.clone());
+            }
         }
     }
 }

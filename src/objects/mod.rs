@@ -17,6 +17,7 @@ mod problem;
 mod read;
 mod state;
 mod store;
+mod unsaved;
 mod walk;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use self::problem::{ChangeError, ConfigError, InvalidObject, ManifestProblem
 pub use self::store::{
     GeneratedRecord, MemoryStore, OverlayRecord, StatusRecord, StatusStore, StoredObjects,
 };
+pub use self::unsaved::Unsaved;
 
 /// Changes kept for a slow subscriber: a reload of some thousand objects. Who falls behind further relists.
 const CHANGES: usize = 8_192;
@@ -60,6 +62,8 @@ struct Shared {
     clock: Clock,
     /// Holds one object's changes in order from the store to memory, across the store's await.
     locks: Vec<tokio::sync::Mutex<()>>,
+    /// Statuses that are shown and not kept yet.
+    ahead: unsaved::Ahead,
     home: Home,
 }
 
@@ -77,6 +81,7 @@ impl Objects {
             changes: broadcast::channel(CHANGES).0,
             clock,
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            ahead: unsaved::Ahead::default(),
             home,
         }))
     }
@@ -128,6 +133,14 @@ impl Objects {
         self.read().config_maps.get(&name).map(|(_, map)| map.clone()).transpose()
     }
 
+    /// The labels of a Namespace: those of its manifest, if it has one, and the one that every cluster gives.
+    pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
+        let state = self.read();
+        let mut labels = state.namespaces.get(name).map(|(_, labels)| labels.clone()).unwrap_or_default();
+        labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+        labels
+    }
+
     /// Everything that is wrong with the manifests, by file and line.
     pub fn problems(&self) -> Vec<ManifestProblem> {
         let mut problems = self.read().problems.clone();
@@ -149,32 +162,7 @@ impl Objects {
     /// Replaces an object's status, if it still is the object of that uid. Returns when it is durable.
     pub async fn patch_status(&self, key: &ObjectKey, uid: &str, status: Value) -> Result<(), ChangeError> {
         let _in_order = self.lock(key).await;
-        let record = {
-            let state = self.read();
-            let entry = state.entries.get(key).ok_or_else(|| ChangeError::NotFound(key.clone()))?;
-            let found = &entry.object.metadata().uid;
-            if found != uid {
-                return Err(ChangeError::UidMismatch {
-                    key: key.clone(),
-                    expected: uid.to_owned(),
-                    found: found.clone(),
-                });
-            }
-            let mut object = FluxObject::clone(&entry.object);
-            object
-                .set_status_json(&status)
-                .map_err(|error| ChangeError::BadStatus { key: key.clone(), reason: error.to_string() })?;
-            let status = object.status_json();
-            if status == entry.object.status_json() {
-                return Ok(());
-            }
-            StatusRecord {
-                object: key.clone(),
-                status,
-                generation: object.metadata().generation,
-                spec_hash: entry.spec_hash.clone(),
-            }
-        };
+        let Some(record) = self.read().status_to_be(key, uid, &status)? else { return Ok(()) };
         let status = record.status.clone();
         self.0
             .store
@@ -371,9 +359,12 @@ impl Objects {
     }
 
     async fn lock(&self, key: &ObjectKey) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.locks[Self::lock_of(key)].lock().await
+    }
+
+    fn lock_of(key: &ObjectKey) -> usize {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        let index = usize::try_from(hasher.finish() % LOCKS as u64).expect("less than the number of locks");
-        self.0.locks[index].lock().await
+        usize::try_from(hasher.finish() % LOCKS as u64).expect("less than the number of locks")
     }
 }

@@ -1,6 +1,7 @@
 //! From a file's text to the objects in it, each with its line. Pure: no file system here.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flux_api::{Class, FluxObject, Segment, classify, decode, label_problem, subdomain_problem};
@@ -55,6 +56,8 @@ pub(super) enum What {
     Invalid(ObjectKey, Vec<Found>),
     Secret(Name, Config<Secret>),
     ConfigMap(Name, Config<ConfigMap>),
+    /// A Namespace and its labels; nothing else of it counts here.
+    Namespace(String, BTreeMap<String, String>),
 }
 
 /// Namespace and name.
@@ -198,6 +201,7 @@ impl Reader<'_> {
         }
         match (api_version.as_str(), kind.as_str()) {
             ("v1", "Secret" | "ConfigMap") => self.config(&manifest, place, kind == "Secret"),
+            ("v1", "Namespace") => self.namespace(&manifest, place),
             _ => match classify(&api_version, &kind) {
                 Class::Other => {
                     let line = place.line;
@@ -301,6 +305,15 @@ impl Reader<'_> {
             };
             What::ConfigMap((namespace, name), read)
         };
+        self.file.items.push(Item { line, what });
+    }
+
+    /// A Namespace is somebody else's to make; its labels say whom other namespaces let in.
+    fn namespace(&mut self, manifest: &Map<String, Value>, place: &Place) {
+        let name = manifest.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Value::as_str);
+        let Some(name) = name.filter(|name| label_problem(name).is_none()) else { return };
+        let line = self.line(place, &[]);
+        let what = What::Namespace(name.to_owned(), config::labels(manifest));
         self.file.items.push(Item { line, what });
     }
 

@@ -1,6 +1,6 @@
 //! What we know of every object, and how a new reading of the manifests changes it. Pure: no file system, no store.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::change::{Change, ChangeKind, ChangeTarget};
 use super::config::{ConfigMap, Secret};
 use super::overlay::Overlay;
-use super::problem::{ConfigError, InvalidObject, ManifestProblem};
+use super::problem::{ChangeError, ConfigError, InvalidObject, ManifestProblem};
 use super::store::{GeneratedRecord, StatusRecord, StoredObjects};
 use crate::model::{Kind, ObjectKey, Timestamp};
 
@@ -49,6 +49,8 @@ pub(super) struct State {
     pub(super) records: BTreeMap<ObjectKey, StatusRecord>,
     pub(super) secrets: BTreeMap<(String, String), ConfigEntry<Secret>>,
     pub(super) config_maps: BTreeMap<(String, String), ConfigEntry<ConfigMap>>,
+    /// Files and labels of Namespaces.
+    pub(super) namespaces: BTreeMap<String, (String, BTreeMap<String, String>)>,
     pub(super) problems: Vec<ManifestProblem>,
     pub(super) invalid: BTreeMap<ObjectKey, InvalidObject>,
     /// Objects whose manifest was not there any more, and since when.
@@ -68,6 +70,7 @@ pub(super) struct Reading {
     pub(super) invalid: BTreeMap<ObjectKey, (String, String)>,
     pub(super) secrets: BTreeMap<(String, String), ConfigEntry<Secret>>,
     pub(super) config_maps: BTreeMap<(String, String), ConfigEntry<ConfigMap>>,
+    pub(super) namespaces: BTreeMap<String, (String, BTreeMap<String, String>)>,
     pub(super) problems: Vec<ManifestProblem>,
     /// Files and directories of which something could not be read: what seems missing may only be hidden.
     pub(super) unclear: Vec<String>,
@@ -168,9 +171,29 @@ impl State {
             |a, b| a == b,
             &mut merged,
         );
+        self.put_namespaces(&mut reading, &mut merged);
         self.problems = std::mem::take(&mut reading.problems);
         self.problems.extend(self.orphans(&reading));
         merged
+    }
+
+    fn put_namespaces(&mut self, reading: &mut Reading, merged: &mut Merged) {
+        let mut read = std::mem::take(&mut reading.namespaces);
+        for (name, (file, labels)) in &self.namespaces {
+            if !read.contains_key(name) && reading.is_unclear(file) {
+                read.insert(name.clone(), (file.clone(), labels.clone()));
+            }
+        }
+        let had = std::mem::replace(&mut self.namespaces, read);
+        for name in had.keys().chain(self.namespaces.keys()).collect::<BTreeSet<_>>() {
+            let what = match (had.get(name), self.namespaces.get(name)) {
+                (None, _) => ChangeKind::Added,
+                (_, None) => ChangeKind::Removed,
+                (Some((_, was)), Some((_, is))) if was == is => continue,
+                (Some(_), Some(_)) => ChangeKind::MetadataChanged,
+            };
+            merged.changes.push(Change { target: ChangeTarget::Namespace(name.clone()), what });
+        }
     }
 
     fn put_objects(&mut self, reading: &mut Reading, merged: &mut Merged) {
@@ -338,6 +361,35 @@ impl State {
             generation: entry.object.metadata().generation,
             spec_hash: entry.spec_hash.clone(),
         })
+    }
+
+    /// What is to be kept of an object once its status is this one; `None` when it is that already.
+    pub(super) fn status_to_be(
+        &self,
+        key: &ObjectKey,
+        uid: &str,
+        status: &Value,
+    ) -> Result<Option<StatusRecord>, ChangeError> {
+        let entry = self.entries.get(key).ok_or_else(|| ChangeError::NotFound(key.clone()))?;
+        let found = &entry.object.metadata().uid;
+        if found != uid {
+            return Err(ChangeError::UidMismatch {
+                key: key.clone(),
+                expected: uid.to_owned(),
+                found: found.clone(),
+            });
+        }
+        let mut object = FluxObject::clone(&entry.object);
+        object
+            .set_status_json(status)
+            .map_err(|error| ChangeError::BadStatus { key: key.clone(), reason: error.to_string() })?;
+        let status = object.status_json();
+        Ok((status != entry.object.status_json()).then(|| StatusRecord {
+            object: key.clone(),
+            status,
+            generation: object.metadata().generation,
+            spec_hash: entry.spec_hash.clone(),
+        }))
     }
 
     /// Puts an object in, works out its generation, and returns what to keep of it if that rose.

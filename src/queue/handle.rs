@@ -16,7 +16,7 @@ use super::writer::{WAITING, Writer};
 use super::{
     Applied, Delivery, DeliveryFilter, DeliverySummary, Generated, JobResult, Lease, LeasedJob,
     LeasedMessage, MessageLease, MessageOutcome, NewDelivery, NewJob, NewMessage, NewStatus, OpenError,
-    Overlay, QueueSettings, Recorded, Step, StoreError, StoredMessage, StoredStatus, Story,
+    Overlay, QueueSettings, Recorded, Step, StoreError, StoreReport, StoredMessage, StoredStatus, Story,
 };
 use crate::model::{Clock, DeliveryId, JobId, Kind, ObjectKey, Timestamp};
 
@@ -70,9 +70,17 @@ pub struct QueueFacts {
     pub commits: u64,
 }
 
+/// Looks at the store in `state_dir` without changing it; an agent may be running.
+///
+/// # Errors
+/// When there is no store, or it cannot be opened at all.
+pub async fn check_store(state_dir: &Path, clock: &Clock) -> Result<StoreReport, OpenError> {
+    sqlite::check(state_dir, sqlite::micros(clock.now())).await
+}
+
 impl Queue {
     /// Opens the store in `state_dir`, making it if there is none. Jobs that a process before us left running wait
-    /// again. Nothing is written until the [`Writer`] runs.
+    /// again, and so do messages it was sending. Nothing is written until the [`Writer`] runs.
     pub async fn open(
         state_dir: &Path,
         settings: QueueSettings,
@@ -85,6 +93,7 @@ impl Queue {
             use sqlx::Connection;
             let mut transaction = opened.writer.begin_with("BEGIN IMMEDIATE").await?;
             let left = sqlite::expire(&mut transaction, true, now).await?;
+            sqlite::take_back_messages(&mut transaction, now).await?;
             transaction.commit().await.map(|()| left.len())
         };
         let left = left.await.map_err(|error: sqlx::Error| OpenError::File {
@@ -267,13 +276,14 @@ impl Queue {
         self.ask(Write::Steps, steps).await
     }
 
-    /// The story of the delivery whose id, or whose sender's id, begins with `id`. More than one is an error.
+    /// The story of the delivery whose id, or whose sender's id, begins with `id`. More than one is an error. Deliveries
+    /// that named a commit which this one made us make are in it, too.
     pub async fn story_of_delivery(&self, id: &str) -> Result<Story, StoreError> {
         let attempt = "read the story";
         let mut conn = self.reader(attempt).await?;
-        let story =
+        let (count, story) =
             sqlite::story_of_delivery(&mut conn, id).await.map_err(|e| sqlite::classify(attempt, &e))?;
-        match story.deliveries.len() {
+        match count {
             0 | 1 => Ok(story),
             count => Err(StoreError::Ambiguous { id: id.to_owned(), count }),
         }

@@ -24,10 +24,11 @@ mod tests;
 
 pub use delivery::{Delivery, DeliveryFilter, DeliverySummary, NewDelivery, Recorded};
 pub use error::{OpenError, StoreError};
-pub use handle::{Health, Queue, QueueFacts};
+pub use handle::{Health, Queue, QueueFacts, check_store};
 pub use job::{JobOutcome, JobResult, JobState, Lease, LeasedJob, NewJob, Priority, StoredJob};
 pub use message::{LeasedMessage, MessageLease, MessageOutcome, MessageState, NewMessage, StoredMessage};
 pub use settings::{QueueSettings, Steady};
+pub use sqlite::StoreReport;
 pub use status::{Applied, Generated, NewStatus, Overlay, StoredStatus};
 pub use step::{Step, StepOutcome, Story};
 pub use writer::Writer;

@@ -5,7 +5,9 @@
 //! exception: the public keys that identity tokens are checked with, which are fetched ahead of need (`keys`).
 //! Adding a sender is a file in `provider/`.
 
+mod cel;
 mod facts;
+mod filter;
 mod framing;
 mod identity;
 mod images;

@@ -28,16 +28,30 @@ impl Plan {
     }
 }
 
+/// An object that a Receiver lists.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) object: std::sync::Arc<FluxObject>,
+    /// The place in `spec.resources` of what selects it; an object may be selected more than once.
+    pub(super) selector: usize,
+}
+
+/// Each object once.
+pub(super) fn objects_of(listed: Vec<Listed>) -> Vec<std::sync::Arc<FluxObject>> {
+    let mut seen = std::collections::BTreeSet::new();
+    listed.into_iter().map(|one| one.object).filter(|object| seen.insert(key_of(object))).collect()
+}
+
 /// The objects a Receiver lists, and what is wrong with its list.
 pub(super) fn listed(
     objects: &Objects,
     receiver: &Receiver,
     no_cross_namespace_refs: bool,
-) -> (Vec<std::sync::Arc<FluxObject>>, Vec<String>) {
+) -> (Vec<Listed>, Vec<String>) {
     let own = &receiver.metadata.namespace;
-    let mut found: Vec<std::sync::Arc<FluxObject>> = Vec::new();
+    let mut found: Vec<Listed> = Vec::new();
     let mut problems = Vec::new();
-    for selector in &receiver.spec.resources {
+    for (n, selector) in receiver.spec.resources.iter().enumerate() {
         let namespace = selector.namespace(own);
         let shown = format!("{}/{namespace}/{}", selector.kind, selector.name);
         let Some(kind) = kind_of(selector) else {
@@ -56,22 +70,16 @@ pub(super) fn listed(
         let selected = |object: &std::sync::Arc<FluxObject>| {
             object.namespace() == namespace && selector.selects(object.name(), &object.metadata().labels)
         };
+        let here = |object| Listed { object, selector: n };
         if selector.name == "*" {
-            found.extend(objects.list(kind).into_iter().filter(selected));
+            found.extend(objects.list(kind).into_iter().filter(selected).map(here));
         } else {
-            found.extend(objects.get(&ObjectKey::new(kind, namespace, &selector.name)));
+            found.extend(objects.get(&ObjectKey::new(kind, namespace, &selector.name)).map(here));
         }
         if found.len() == before {
             problems.push(format!("`{shown}` selects nothing"));
         }
     }
-    if receiver.spec.resource_filter.is_some()
-        || receiver.spec.resources.iter().any(|one| one.filter.is_some())
-    {
-        problems.push("CEL filters are not evaluated: all that is listed counts".to_owned());
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    found.retain(|object| seen.insert(key_of(object)));
     (found, problems)
 }
 

@@ -3,6 +3,7 @@
 use flux_api::Receiver;
 
 use super::facts::Facts;
+use super::filter::{self, Filters};
 use super::plan;
 use super::provider::Provider;
 use super::state::ReceiverState;
@@ -33,8 +34,18 @@ impl ReceiverState {
         let provider = Provider::of(receiver.spec.receiver_type());
         let facts: Facts = serde_json::from_value(summary.facts.clone())
             .map_err(|error| format!("the facts of delivery `{}` cannot be read: {error}", summary.id))?;
-        let (listed, problems) =
+        let (listed, mut problems) =
             plan::listed(self.objects(), &receiver, self.settings().no_cross_namespace_refs);
+        let filters = Filters::compile(&receiver)?;
+        let listed = if filters.is_empty() {
+            listed
+        } else {
+            let request = request(provider, delivery)?;
+            let (kept, more) = filters.apply(listed, &request, None);
+            problems.extend(more);
+            kept
+        };
+        let listed = plan::objects_of(listed);
         let event = Some(summary.event.as_str()).filter(|event| !event.is_empty());
         let plan = plan::plan(&receiver, provider, event, &facts, &listed, problems);
         let cause = Cause { kind: CauseKind::Replay, delivery: Some(summary.id.clone()) };
@@ -50,5 +61,32 @@ impl ReceiverState {
             })
             .collect();
         Ok(Replay { jobs, note: plan.note })
+    }
+}
+
+/// What the Receiver's expressions see of a stored delivery.
+fn request(provider: Provider, delivery: &Delivery) -> Result<serde_json::Value, String> {
+    let id = &delivery.summary.id;
+    if provider == Provider::GenericOidc {
+        return Err(format!(
+            "the expressions of its Receiver speak of the token of delivery `{id}`, which is not kept"
+        ));
+    }
+    let body = delivery.body.as_deref().filter(|body| body.len() as u64 == delivery.body_size);
+    let body = body.ok_or_else(|| {
+        format!(
+            "the expressions of its Receiver speak of the body of delivery `{id}`, which is not kept whole"
+        )
+    })?;
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in &delivery.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
+            headers.append(name, value);
+        }
+    }
+    let parsed = provider.parse(&headers, body).map_err(|error| error.to_string())?;
+    match parsed.request {
+        Some(request) => Ok(request),
+        None => filter::request(&headers, body).map_err(|error| error.to_string()),
     }
 }

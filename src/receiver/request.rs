@@ -4,15 +4,17 @@
 //! the answer. Before the proof nothing of the body is looked at and nothing is written.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flux_api::FluxObject;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
@@ -20,10 +22,10 @@ use super::facts::Malformed;
 use super::identity::Unproved;
 use super::log::{clean, kept_headers};
 use super::proof::{Proof, Refused, Slot};
-use super::provider::{Parsed, Rules, header as text_header};
+use super::provider::{Parsed, Provider, Rules, header as text_header};
 use super::routes::{Route, Served};
 use super::state::{Outcome, ReceiverState, Rejection};
-use super::{Peer, limits, plan};
+use super::{Peer, filter, limits, plan};
 use crate::model::{Cause, DeliveryId, Timestamp};
 use crate::queue::{NewDelivery, NewJob, Priority, Recorded, StoreError};
 
@@ -44,6 +46,8 @@ enum Failure {
     Encoding,
     ContentType,
     Refused(Refused),
+    /// An identity token that says something else than it must.
+    Denied(String),
     /// The keys that a proof is checked with are not to be had.
     Keys(String),
     TooLarge,
@@ -64,7 +68,7 @@ impl Failure {
             | Failure::TooLarge
             | Failure::TooSlow
             | Failure::Broken => Outcome::Unfit,
-            Failure::Refused(_) => Outcome::Refused,
+            Failure::Refused(_) | Failure::Denied(_) => Outcome::Refused,
             Failure::Malformed(_) => Outcome::Malformed,
             Failure::NotReady | Failure::Busy | Failure::Keys(_) | Failure::Store(_) => Outcome::Unavailable,
         }
@@ -85,11 +89,13 @@ impl Failure {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, close).into_response()
             }
             Failure::Keys(_) => (StatusCode::SERVICE_UNAVAILABLE, retry("10")).into_response(),
-            Failure::Refused(_) if throttled => (StatusCode::TOO_MANY_REQUESTS, retry("10")).into_response(),
+            Failure::Refused(_) | Failure::Denied(_) if throttled => {
+                (StatusCode::TOO_MANY_REQUESTS, retry("10")).into_response()
+            }
             Failure::Refused(Refused::Twice(_)) | Failure::Broken => {
                 (StatusCode::BAD_REQUEST, close).into_response()
             }
-            Failure::Refused(_) => (StatusCode::UNAUTHORIZED, close).into_response(),
+            Failure::Refused(_) | Failure::Denied(_) => (StatusCode::UNAUTHORIZED, close).into_response(),
             Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, close).into_response(),
             Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, close).into_response(),
             // The proof held, so the sender may know.
@@ -135,13 +141,13 @@ fn client(extensions: &http::Extensions, headers: &HeaderMap, state: &ReceiverSt
 }
 
 /// The Receiver at this path. The path is compared as it was sent: escapes, doubled slashes and queries are other paths.
-fn route(state: &ReceiverState, head: &http::request::Parts) -> Result<std::sync::Arc<Served>, Failure> {
+fn route(state: &ReceiverState, head: &http::request::Parts) -> Result<Arc<Served>, Failure> {
     if head.uri.query().is_some() {
         return Err(Failure::NotFound);
     }
     match state.routes().find(head.uri.path()) {
-        Some(Route::To(served)) => Ok(std::sync::Arc::clone(served)),
-        Some(Route::Ambiguous) => Err(Failure::NotReady),
+        Some(Route::To(served)) => Ok(Arc::clone(served)),
+        Some(Route::NotReady) => Err(Failure::NotReady),
         None => Err(Failure::NotFound),
     }
 }
@@ -170,12 +176,17 @@ async fn receive(
         return Err(Failure::TooLarge);
     }
     let rules = Rules { accept_sha1: state.settings().accept_sha1, now: received_at };
+    let mut claims = None;
     let mut proof = match &served.identity {
         None => served.provider.verify(headers, &served.tokens(), rules).map_err(Failure::Refused)?,
         Some(identity) => {
             match timeout_at(deadline, identity.prove(headers, state.keys(), received_at)).await {
-                Ok(Ok(_claims)) => Proof::Given(Slot::Token),
+                Ok(Ok(proved)) => {
+                    claims = Some(proved);
+                    Proof::Given(Slot::Token)
+                }
                 Ok(Err(Unproved::Refused(refused))) => return Err(Failure::Refused(refused)),
+                Ok(Err(Unproved::Denied(why))) => return Err(Failure::Denied(why)),
                 Ok(Err(Unproved::Keys(why))) => return Err(Failure::Keys(why)),
                 Err(_) => return Err(Failure::TooSlow),
             }
@@ -200,7 +211,39 @@ async fn receive(
         return Err(Failure::ContentType);
     }
     let parsed = served.provider.parse(headers, &body).map_err(Failure::Malformed)?;
-    record(state, served, headers, &body, parsed, slot, received_at).await
+    let (listed, problems) = wanted(state, served, headers, &body, &parsed, claims).await?;
+    record(state, served, headers, &body, parsed, &listed, problems, slot, received_at).await
+}
+
+/// The objects that the Receiver lists and its expressions let through, and what is wrong with either.
+async fn wanted(
+    state: &ReceiverState,
+    served: &Served,
+    headers: &HeaderMap,
+    body: &[u8],
+    parsed: &Parsed,
+    claims: Option<Map<String, Value>>,
+) -> Result<(Vec<Arc<FluxObject>>, Vec<String>), Failure> {
+    let no_cross_namespace_refs = state.settings().no_cross_namespace_refs;
+    let (listed, mut problems) = plan::listed(state.objects(), served.receiver(), no_cross_namespace_refs);
+    if served.filters.is_empty() {
+        return Ok((plan::objects_of(listed), problems));
+    }
+    if body.len() > filter::LONGEST_BODY {
+        return Err(Failure::TooLarge);
+    }
+    let request = match &parsed.request {
+        Some(request) => request.clone(),
+        None => filter::request(headers, body).map_err(Failure::Malformed)?,
+    };
+    let claims = claims.filter(|_| served.provider == Provider::GenericOidc);
+    let filters = Arc::clone(&served.filters);
+    // A second's worth of evaluation must not hold up other deliveries.
+    let evaluated =
+        tokio::task::spawn_blocking(move || filters.apply(listed, &request, claims.as_ref())).await;
+    let (kept, more) = evaluated.map_err(|_| Failure::Busy)?;
+    problems.extend(more);
+    Ok((plan::objects_of(kept), problems))
 }
 
 /// Reads the body through the MAC, within the limits.
@@ -235,21 +278,22 @@ async fn read(
 }
 
 /// Stores the delivery with its jobs, and answers once it is on disk.
+#[expect(clippy::too_many_arguments, reason = "one delivery, taken apart")]
 async fn record(
     state: &ReceiverState,
     served: &Served,
     headers: &HeaderMap,
     body: &[u8],
     parsed: Parsed,
+    listed: &[Arc<FluxObject>],
+    problems: Vec<String>,
     slot: Slot,
     received_at: Timestamp,
 ) -> Result<Response, Failure> {
     let receiver = served.receiver();
     let provider = served.provider;
     let event_header = provider.event_header().and_then(|name| text_header(headers, name));
-    let (listed, problems) =
-        plan::listed(state.objects(), receiver, state.settings().no_cross_namespace_refs);
-    let plan = plan::plan(receiver, provider, event_header, &parsed.facts, &listed, problems);
+    let plan = plan::plan(receiver, provider, event_header, &parsed.facts, listed, problems);
 
     let id = DeliveryId::generate();
     let event = event_header.map(str::to_owned).or(parsed.event).unwrap_or_default();
@@ -329,7 +373,7 @@ fn note(
     let reason = match failure {
         Failure::Refused(refused) => refused.reason(),
         Failure::Malformed(why) => why.to_string(),
-        Failure::Keys(why) => why.clone(),
+        Failure::Keys(why) | Failure::Denied(why) => why.clone(),
         Failure::Store(error) => {
             tracing::error!(receiver = %served.key, %error, "a delivery could not be stored; the sender is told to come again");
             return false;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use flux_api::{FluxObject, Receiver};
 use sha2::{Digest, Sha256};
 
-use super::identity::Identity;
+use super::filter::Filters;
+use super::identity::{Identity, Issuers};
 use super::keys::Source;
 use super::proof::Slot;
 use super::provider::Provider;
@@ -62,6 +63,18 @@ pub enum NotReady {
         /// Where its value is found.
         what: &'static str,
     },
+    /// A CEL expression is none, or names what is not there.
+    #[error("{message}")]
+    Expression {
+        /// Flux's words.
+        message: String,
+    },
+    /// The issuers of identity tokens are not as they must be.
+    #[error("{message}")]
+    Issuers {
+        /// Flux's words.
+        message: String,
+    },
 }
 
 fn names(others: &[ObjectKey]) -> String {
@@ -73,7 +86,10 @@ impl NotReady {
     pub fn reason(&self) -> &'static str {
         match self {
             NotReady::NoToken { .. } | NotReady::EmptyToken { .. } => "TokenNotFound",
-            NotReady::SamePath { .. } | NotReady::NoIdentity { .. } => "ValidationFailed",
+            NotReady::SamePath { .. } | NotReady::NoIdentity { .. } | NotReady::Issuers { .. } => {
+                "ValidationFailed"
+            }
+            NotReady::Expression { .. } => flux_api::reason::INVALID_CEL_EXPRESSION,
         }
     }
 }
@@ -86,8 +102,31 @@ pub(super) struct Served {
     pub(super) provider: Provider,
     /// Whose identity token proves a delivery, where token and signature do not.
     pub(super) identity: Option<Identity>,
+    pub(super) filters: Arc<Filters>,
+    /// Of `generic-oidc` there is none, and no token.
+    tokens: Option<Tokens>,
+}
+
+/// The tokens of a Receiver's Secret.
+#[derive(Clone, Debug)]
+struct Tokens {
     secret: Arc<Secret>,
     slots: Vec<Slot>,
+}
+
+impl Tokens {
+    fn all(&self) -> impl Iterator<Item = (Slot, &[u8])> {
+        self.slots.iter().filter_map(|slot| Some((*slot, self.secret.get(slot.key())?)))
+    }
+}
+
+/// The current path first.
+fn paths(tokens: Option<&Tokens>, key: &ObjectKey) -> Vec<String> {
+    let path = |token: &[u8]| hook_path(token, &key.name, &key.namespace);
+    match tokens {
+        Some(tokens) => tokens.all().map(|(_, token)| path(token)).collect(),
+        None => vec![path(b"")],
+    }
 }
 
 impl Served {
@@ -96,13 +135,11 @@ impl Served {
     }
 
     pub(super) fn tokens(&self) -> Vec<(Slot, &[u8])> {
-        self.slots.iter().filter_map(|slot| Some((*slot, self.secret.get(slot.key())?))).collect()
+        self.tokens.iter().flat_map(Tokens::all).collect()
     }
 
-    /// The current path first.
     fn paths(&self) -> Vec<String> {
-        let Self { key, .. } = self;
-        self.tokens().into_iter().map(|(_, token)| hook_path(token, &key.name, &key.namespace)).collect()
+        paths(self.tokens.as_ref(), &self.key)
     }
 }
 
@@ -110,8 +147,8 @@ impl Served {
 #[derive(Clone, Debug)]
 pub(super) enum Route {
     To(Arc<Served>),
-    /// To more than one Receiver, hence to none.
-    Ambiguous,
+    /// To more than one Receiver, hence to none, or to one that is not ready.
+    NotReady,
 }
 
 /// All paths, as of one reading of the objects.
@@ -137,7 +174,9 @@ impl Routes {
                     }
                     routes.state.insert(key, Ok(served.paths()));
                 }
-                Err(problem) => {
+                Err(Unfit { problem, paths }) => {
+                    // The sender tries again, and perhaps somebody has mended it by then.
+                    routes.by_path.extend(paths.into_iter().map(|path| (path, Route::NotReady)));
                     routes.state.insert(key, Err(problem));
                 }
             }
@@ -154,7 +193,7 @@ impl Routes {
             // A Receiver that shares one of its paths is not ready at any of them.
             let route = match takers.as_slice() {
                 [one] if !collisions.contains_key(&one.key) => Route::To(Arc::clone(one)),
-                _ => Route::Ambiguous,
+                _ => Route::NotReady,
             };
             routes.by_path.insert(path, route);
         }
@@ -182,10 +221,42 @@ impl Routes {
     }
 }
 
-fn serve(objects: &Objects, key: &ObjectKey, object: Arc<FluxObject>) -> Result<Served, NotReady> {
-    let spec = &object.get::<Receiver>().expect("a list of Receivers holds Receivers").spec;
-    let provider = Provider::of(spec.receiver_type());
-    let name = spec.secret_ref.as_ref().map(|secret| secret.name.as_str()).unwrap_or_default();
+/// A Receiver that cannot be served, and the paths where it would be.
+struct Unfit {
+    problem: NotReady,
+    paths: Vec<String>,
+}
+
+impl From<NotReady> for Unfit {
+    fn from(problem: NotReady) -> Self {
+        Self { problem, paths: Vec::new() }
+    }
+}
+
+fn serve(objects: &Objects, key: &ObjectKey, object: Arc<FluxObject>) -> Result<Served, Unfit> {
+    let receiver = object.get::<Receiver>().expect("a list of Receivers holds Receivers");
+    let provider = Provider::of(receiver.spec.receiver_type());
+    let tokens = match provider {
+        Provider::GenericOidc => None,
+        _ => Some(tokens(objects, key, receiver)?),
+    };
+    let unfit = |problem| Unfit { problem, paths: paths(tokens.as_ref(), key) };
+    let filters = Filters::compile(receiver).map_err(|message| unfit(NotReady::Expression { message }))?;
+    let identity = match (provider, &tokens) {
+        (Provider::GenericOidc, _) => Some(Identity::Issuers(Issuers::compile(receiver).map_err(unfit)?)),
+        (Provider::Gcr, Some(tokens)) => {
+            let name = receiver.spec.secret_ref.as_ref().map(|secret| secret.name.as_str());
+            let shown = format!("{}/{}", key.namespace, name.unwrap_or_default());
+            Some(google(&tokens.secret, &shown).map_err(unfit)?)
+        }
+        _ => None,
+    };
+    let filters = Arc::new(filters);
+    Ok(Served { key: key.clone(), object, provider, identity, filters, tokens })
+}
+
+fn tokens(objects: &Objects, key: &ObjectKey, receiver: &Receiver) -> Result<Tokens, NotReady> {
+    let name = receiver.spec.secret_ref.as_ref().map(|secret| secret.name.as_str()).unwrap_or_default();
     let shown = format!("{}/{name}", key.namespace);
     let no_token = |reason: String| NotReady::NoToken { secret: shown.clone(), reason };
     let secret = objects
@@ -209,11 +280,7 @@ fn serve(objects: &Objects, key: &ObjectKey, object: Arc<FluxObject>) -> Result<
             );
         }
     }
-    let identity = match provider {
-        Provider::Gcr => Some(google(&secret, &shown)?),
-        _ => None,
-    };
-    Ok(Served { key: key.clone(), object, provider, identity, secret, slots })
+    Ok(Tokens { secret, slots })
 }
 
 /// The two keys beside `token` in the Secret of a `gcr` Receiver.

@@ -270,7 +270,7 @@ impl ReceiverState {
                             key.kind == Kind::Receiver && what != ChangeKind::StatusChanged
                         }
                         ChangeTarget::Secret(..) => true,
-                        ChangeTarget::ConfigMap(..) => false,
+                        ChangeTarget::ConfigMap(..) | ChangeTarget::Namespace(_) => false,
                     }
                 }
                 Err(TryRecvError::Lagged(_)) => changed = true,

@@ -1,6 +1,7 @@
 //! The receiver as senders see it: raw bytes over a socket, and what is in the inbox afterwards.
 
 mod delivery;
+mod filters;
 mod hostile;
 mod identity;
 mod images;

@@ -81,6 +81,7 @@ pub(super) async fn build_chart(
     wanted: &ChartRef<'_>,
     generation: i64,
 ) -> Result<ChartAt, NoChart> {
+    run.reads_source();
     let inner = run.inner;
     let source = wanted.source;
     let source_namespace = source.namespace(namespace);

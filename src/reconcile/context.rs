@@ -204,16 +204,23 @@ pub(super) enum Done {
     Gone,
 }
 
+/// What a run works from: the generation of its object, and the revision of its source. A newer one ends its waits.
+pub(super) type Basis = Option<(i64, Option<String>)>;
+
 /// Notes of one run: steps for `sluice explain`, jobs for dependents, events, what was applied.
 pub(super) struct Run<'a> {
     pub(super) inner: &'a Inner,
     pub(super) job: &'a LeasedJob,
     pub(super) cause: Cause,
     pub(super) cancel: CancellationToken,
+    /// Shared with the worker that watches over the run.
+    pub(super) basis: Arc<Mutex<Basis>>,
     pub(super) steps: Vec<Step>,
     pub(super) spawn: Vec<NewJob>,
     pub(super) events: Vec<Event>,
     pub(super) applied: Vec<Applied>,
+    /// Objects whose status this run changed; what is shown of them is kept when the job ends.
+    pub(super) shown: Vec<ObjectKey>,
 }
 
 impl<'a> Run<'a> {
@@ -223,10 +230,12 @@ impl<'a> Run<'a> {
             job,
             cause: job.cause(),
             cancel,
+            basis: Arc::default(),
             steps: Vec::new(),
             spawn: Vec::new(),
             events: Vec::new(),
             applied: Vec::new(),
+            shown: Vec::new(),
         }
     }
 

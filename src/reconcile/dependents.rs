@@ -109,6 +109,20 @@ pub(super) fn of_image(objects: &Objects, repository: &ObjectKey) -> Vec<ObjectK
         .collect()
 }
 
+/// ImagePolicies of a namespace that use an ImageRepository of another one: its labels say whether they may.
+pub(super) fn of_namespace(objects: &Objects, namespace: &str) -> Vec<ObjectKey> {
+    let crosses = |policy: &ImagePolicy| {
+        let own = &policy.metadata.namespace;
+        own == namespace && policy.spec.image_repository_ref.namespace(own) != own
+    };
+    objects
+        .list(Kind::ImagePolicy)
+        .iter()
+        .filter(|object| object.get::<ImagePolicy>().is_some_and(crosses))
+        .map(|object| key(object))
+        .collect()
+}
+
 /// ImageUpdateAutomations that select a policy and have not used the image it resolved to.
 pub(super) fn of_policy(objects: &Objects, policy: &ImagePolicy, latest: &ImageRef) -> Vec<ObjectKey> {
     let metadata = &policy.metadata;

@@ -264,9 +264,6 @@ fn check_spec(run: &Run<'_>, release: &HelmRelease) -> Result<(), Blocked> {
     if release.spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some()) {
         return Err(unsupported("spec.dependsOn[].readyExpr"));
     }
-    if release.spec.drift_detection_mode() != flux_api::DriftDetectionMode::Disabled {
-        return Err(unsupported("spec.driftDetection"));
-    }
     if let Some(source) = dependents::source_of(release)
         && run.inner.settings.no_cross_namespace_refs
         && source.namespace != release.metadata.namespace

@@ -3,6 +3,7 @@
 //!
 //! Lists nothing: what is known, an ImageRepository found.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flux_api::{
@@ -266,27 +267,33 @@ fn referred(inner: &Inner, policy: &ImagePolicy) -> Result<ImageRepository, (&'s
         )
     })?;
     if namespace != own
-        && let Err(text) = may_access(repository.spec.access_from.as_ref(), (namespace, name), own)
+        && let Err(text) = may_access(
+            repository.spec.access_from.as_ref(),
+            (namespace, name),
+            (own, &inner.objects.namespace_labels(own)),
+        )
     {
         return Err((reason::ACCESS_DENIED, format!("access denied: {text}")));
     }
     Ok(repository)
 }
 
-/// Whether an object lets those of another namespace use it. A directory of manifests has no Namespaces; each has the
-/// one label that every cluster gives.
-fn may_access(access: Option<&AccessFrom>, object: (&str, &str), from: &str) -> Result<(), String> {
-    let (namespace, name) = object;
+/// Whether an object lets those of another namespace use it, which is told by that namespace's labels.
+fn may_access(
+    access: Option<&AccessFrom>,
+    object: (&str, &str),
+    from: (&str, &BTreeMap<String, String>),
+) -> Result<(), String> {
+    let ((namespace, name), (from, labels)) = (object, from);
     let Some(access) = access else {
         return Err(format!(
             "'{namespace}/{name}' can't be accessed due to missing ACL labels on 'accessFrom'"
         ));
     };
-    let label = |key: &str| (key == "kubernetes.io/metadata.name").then_some(from);
     let selected = access
         .namespace_selectors
         .iter()
-        .any(|selector| selector.match_labels.iter().all(|(key, value)| label(key) == Some(value.as_str())));
+        .any(|selector| selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value)));
     if selected {
         return Ok(());
     }
@@ -304,8 +311,6 @@ fn wake_automations(run: &mut Run<'_>, policy: &ImagePolicy, status: &ImagePolic
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use flux_api::NamespaceSelector;
 
     use super::*;
@@ -350,14 +355,22 @@ mod tests {
                 })
                 .collect(),
         };
-        let verdict = |access: Option<AccessFrom>| may_access(access.as_ref(), ("images", "app"), "apps");
+        let labels = BTreeMap::from([
+            ("kubernetes.io/metadata.name".to_owned(), "apps".to_owned()),
+            ("team".to_owned(), "web".to_owned()),
+        ]);
+        let verdict =
+            |access: Option<AccessFrom>| may_access(access.as_ref(), ("images", "app"), ("apps", &labels));
         assert_eq!(verdict(Some(access(&[&[("kubernetes.io/metadata.name", "apps")]]))), Ok(()));
-        assert_eq!(verdict(Some(access(&[&[("team", "x")], &[]]))), Ok(()));
+        assert_eq!(verdict(Some(access(&[&[("team", "x")], &[("team", "web")]]))), Ok(()));
+        assert_eq!(verdict(Some(access(&[&[]]))), Ok(()));
         assert_eq!(
             verdict(None).unwrap_err(),
             "'images/app' can't be accessed due to missing ACL labels on 'accessFrom'"
         );
-        for denied in [&[][..], &[&[("kubernetes.io/metadata.name", "other")][..]], &[&[("team", "x")]]] {
+        for denied in
+            [&[][..], &[&[("kubernetes.io/metadata.name", "other")][..]], &[&[("team", "web"), ("env", "x")]]]
+        {
             assert_eq!(
                 verdict(Some(access(denied))).unwrap_err(),
                 "'images/app' can't be accessed due to ACL labels mismatch on namespace 'apps'"

@@ -20,6 +20,9 @@ use crate::model::{CauseKind, ObjectKey, Severity};
 use crate::queue::{NewJob, Priority, StepOutcome, StoreError};
 use crate::source::{ImageName, RegistryError, RegistryRequest};
 
+/// The shortest pause before a repository is looked at again, whatever its interval says.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// Why the tags are not known.
 struct Failure {
     reason: &'static str,
@@ -118,7 +121,10 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, repository
             go_on_searching(run, &key, &looked.missing);
             wake_policies(run, &key, &repository.status, &status, looked.confirmed);
             // Exactly then: an interval is neither stretched by a webhook nor spread.
-            Done::Wait { after: looked.next_scan, why: looked.trace }
+            match interval.is_zero() {
+                true => Done::Nothing,
+                false => Done::Wait { after: looked.next_scan.max(SHORTEST), why: looked.trace },
+            }
         }
         Err(failure) => {
             let Failure { reason, message, stalled, after } = failure;
@@ -182,7 +188,9 @@ async fn look(
         exclusions: &exclusion_list,
         has_tags: !known.is_empty(),
         has_named: !pushed.named.is_empty(),
-        has_unnamed: has_unnamed(run, &pushed),
+        // A change of the object may be its being resumed: whatever webhooks said meanwhile was passed over.
+        has_unnamed: has_unnamed(run, &pushed)
+            || status.observed_generation != repository.metadata.generation,
         now: inner.now(),
     });
     let shown = |after: Duration| GoDuration::from(Duration::from_secs(after.as_secs()));
@@ -439,15 +447,27 @@ impl Inner {
         request.insecure = spec.insecure;
         request.timeout = spec.timeout();
         if let Some(reference) = &spec.secret_ref {
-            let secret = self.need_secret(namespace, &reference.name)?;
+            let secret = self.need_secret(namespace, &reference.name).map_err(in_the_clusters_words)?;
             request.credentials = secrets::registry_credentials(&secret, &request.image)?;
         }
         if let Some(reference) = &spec.cert_secret_ref {
-            request.tls = secrets::tls_material(&*self.need_secret(namespace, &reference.name)?)?;
+            let secret = self.need_secret(namespace, &reference.name).map_err(in_the_clusters_words)?;
+            request.tls = secrets::tls_material(&secret)?;
         }
         if let Some(reference) = &spec.proxy_secret_ref {
-            request.proxy = Some(secrets::proxy(&*self.need_secret(namespace, &reference.name)?)?);
+            let secret = self.need_secret(namespace, &reference.name)?;
+            request.proxy = Some(secrets::proxy(&secret)?);
         }
         Ok(request)
+    }
+}
+
+/// Flux passes on what the API server says of a Secret that is not there.
+fn in_the_clusters_words(problem: SecretProblem) -> SecretProblem {
+    match problem {
+        SecretProblem::Missing { name, .. } => {
+            SecretProblem::Unusable(format!("secrets \"{name}\" not found"))
+        }
+        other => other,
     }
 }

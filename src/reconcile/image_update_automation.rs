@@ -86,7 +86,7 @@ pub(super) async fn reconcile(
             let ready = Condition::new(t::READY, ConditionStatus::True, reason::SUCCEEDED, UP_TO_DATE);
             conditions::set(&mut status.conditions, ready, generation, now);
             let was_ready = conditions::is_ready(&before.conditions);
-            let skipped = matches!(outcome, Some(Outcome::NothingNew));
+            let skipped = matches!(outcome, Some(Outcome::NothingNew { .. }));
             match pushed {
                 Some(summary) => run.event(object, Severity::Info, reason::SUCCEEDED, summary, &[]),
                 None if !was_ready => run.event(object, Severity::Info, reason::SUCCEEDED, UP_TO_DATE, &[]),
@@ -121,7 +121,7 @@ fn observe(
     now: flux_api::Time,
 ) {
     match outcome {
-        Outcome::NothingNew => {}
+        Outcome::NothingNew { .. } => {}
         Outcome::UpToDate { revision } => {
             status.observed_source_revision = Some(revision.clone());
             status.observed_policies = observed;
@@ -199,16 +199,14 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
     let pull_request = pull_request::settings(automation, &plan)?;
     let request = inner.git_request(&git).map_err(Problem::source)?;
     let signing = write::signer(inner, automation)?;
+    let namespace = &automation.metadata.namespace;
     let work = write::Work {
         automation,
         git: &git,
         plan: &plan,
         request: &request,
         signing,
-        policies: policies
-            .iter()
-            .map(|(name, image)| plan::pinned(&key_namespace(automation), name, image))
-            .collect(),
+        policies: policies.iter().map(|(name, image)| plan::pinned(namespace, name, image)).collect(),
         policies_changed: automation.status.observed_policies != observed,
         always_pull_request: pull_request.is_some(),
     };
@@ -218,8 +216,18 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
         let _alone = writer.lock().await;
         write::bring_up_to_date(run, &work).await?
     };
-    if let Outcome::Pushed(pushed) = &outcome {
-        wake_sources(run, &git, pushed);
+    match &outcome {
+        Outcome::Pushed(pushed) => wake_sources(run, &git, &pushed.references, &pushed.commit),
+        // A run before this one may have pushed and ended before it could wake anybody.
+        Outcome::NothingNew { revision } | Outcome::UpToDate { revision }
+            if (run.job.attempts > 0 || run.job.lease.claim > 1) && !plan.switches_branch() =>
+        {
+            let known = git.status.artifact.as_ref().is_some_and(|artifact| artifact.revision == *revision);
+            if let (Some((_, commit)), false) = (revision.rsplit_once("sha1:"), known) {
+                wake_sources(run, &git, &[format!("refs/heads/{}", plan.push_branch)], commit);
+            }
+        }
+        Outcome::NothingNew { .. } | Outcome::UpToDate { .. } => {}
     }
     let afterwards = match (pull_request, proposal) {
         (Some(settings), Some(proposal)) => {
@@ -230,24 +238,17 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
     Ok(Report { outcome, observed, afterwards })
 }
 
-fn key_namespace(automation: &ImageUpdateAutomation) -> String {
-    automation.metadata.namespace.clone()
-}
-
 /// Goes on with the chain: whoever follows the branch need not wait for a webhook to hear of the commit.
-fn wake_sources(run: &mut Run<'_>, git: &GitRepository, pushed: &Pushed) {
+fn wake_sources(run: &mut Run<'_>, git: &GitRepository, references: &[String], commit: &str) {
     let cause = run.cause.then(CauseKind::Dependency);
     let now = run.inner.now();
     for object in run.inner.objects.list(Kind::GitRepository) {
         let FluxObject::GitRepository(other) = &*object else { continue };
         let Some(followed) = followed(other) else { continue };
-        let Some((reference, _)) = pushed.references.iter().find(|(name, _)| *name == followed) else {
-            continue;
-        };
-        if !same_repository(&other.spec.url, &git.spec.url) {
+        if !references.contains(&followed) || !same_repository(&other.spec.url, &git.spec.url) {
             continue;
         }
-        let push = serde_json::json!({"ref": reference, "commit": pushed.commit, "url": git.spec.url});
+        let push = serde_json::json!({"ref": followed, "commit": commit, "url": git.spec.url});
         run.spawn.push(NewJob {
             object: ObjectKey::new(Kind::GitRepository, &other.metadata.namespace, &other.metadata.name),
             cause: cause.clone(),

@@ -20,13 +20,16 @@ struct Held {
     /// The image's canonical name, and its tags, highest first.
     lists: HashMap<ObjectKey, (String, Arc<Vec<String>>)>,
     count: usize,
+    /// Counts what is written: a list that was read while one was written may be the old one.
+    writes: u64,
 }
 
 impl Held {
     fn put(&mut self, key: &ObjectKey, image: &str, tags: &Arc<Vec<String>>) {
         self.remove(key);
         if self.count + tags.len() > AT_HAND {
-            *self = Self::default();
+            self.lists.clear();
+            self.count = 0;
         }
         if tags.len() <= AT_HAND {
             self.count += tags.len();
@@ -39,6 +42,19 @@ impl Held {
             self.count -= tags.len();
         }
     }
+
+    /// Takes a list out that is about to change.
+    fn begin_write(&mut self, key: &ObjectKey) {
+        self.writes += 1;
+        self.remove(key);
+    }
+
+    /// Takes in a list that was read, unless anything was written since.
+    fn put_read(&mut self, key: &ObjectKey, image: &str, tags: &Arc<Vec<String>>, writes: u64) {
+        if self.writes == writes {
+            self.put(key, image, tags);
+        }
+    }
 }
 
 impl Inner {
@@ -48,15 +64,16 @@ impl Inner {
         repository: &ObjectKey,
         image: &str,
     ) -> Result<Arc<Vec<String>>, StoreError> {
-        let held = {
+        let (held, writes) = {
             let held = self.tags.0.lock().expect("held for one look-up");
-            held.lists.get(repository).filter(|(of, _)| of == image).map(|(_, tags)| Arc::clone(tags))
+            let list = held.lists.get(repository).filter(|(of, _)| of == image);
+            (list.map(|(_, tags)| Arc::clone(tags)), held.writes)
         };
         if let Some(tags) = held {
             return Ok(tags);
         }
         let tags = Arc::new(self.queue.image_tags(repository, image).await?);
-        self.tags.0.lock().expect("held for one insert").put(repository, image, &tags);
+        self.tags.0.lock().expect("held for one insert").put_read(repository, image, &tags, writes);
         Ok(tags)
     }
 
@@ -67,17 +84,20 @@ impl Inner {
         image: &str,
         tags: Arc<Vec<String>>,
     ) -> Result<(), StoreError> {
-        // Whoever reads meanwhile must not put back what is about to change.
-        self.tags.0.lock().expect("held for one removal").remove(repository);
+        self.tags.0.lock().expect("held for one removal").begin_write(repository);
         self.queue.put_image_tags(repository, image, &tags).await?;
-        self.tags.0.lock().expect("held for one insert").put(repository, image, &tags);
+        let mut held = self.tags.0.lock().expect("held for one insert");
+        // Once more, for whoever began to read between the two.
+        held.begin_write(repository);
+        held.put(repository, image, &tags);
         Ok(())
     }
 
     /// Forgets the tags of an ImageRepository that is gone.
     pub(super) async fn forget_tags(&self, repository: &ObjectKey) -> Result<(), StoreError> {
-        self.tags.0.lock().expect("held for one removal").remove(repository);
-        self.queue.forget_image_tags(repository).await
+        self.queue.forget_image_tags(repository).await?;
+        self.tags.0.lock().expect("held for one removal").begin_write(repository);
+        Ok(())
     }
 }
 
@@ -99,5 +119,20 @@ mod tests {
         assert_eq!((held.lists.len(), held.count), (1, AT_HAND));
         held.put(&key("d"), "r/d", &list(AT_HAND + 1));
         assert_eq!((held.lists.len(), held.count), (0, 0));
+    }
+
+    #[test]
+    fn a_list_that_was_read_while_another_was_written_is_not_kept() {
+        let key = ObjectKey::new(Kind::ImageRepository, "a", "app");
+        let list = |tag: &str| Arc::new(vec![tag.to_owned()]);
+        let mut held = Held::default();
+        let before = held.writes;
+        held.begin_write(&key);
+        held.put(&key, "r/app", &list("new"));
+        held.put_read(&key, "r/app", &list("old"), before);
+        assert_eq!(*held.lists[&key].1, ["new"]);
+        held.remove(&key);
+        held.put_read(&key, "r/app", &list("read"), held.writes);
+        assert_eq!(*held.lists[&key].1, ["read"]);
     }
 }

@@ -50,21 +50,17 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, receiver: 
     done
 }
 
+/// What Flux says before a mistake in the spec.
+const TERMINALLY: &str = "Reconciliation failed terminally due to configuration error";
+
 type Refusal = (&'static str, String, bool);
 
 fn check(run: &Run<'_>, receiver: &Receiver) -> Result<String, Refusal> {
-    if receiver.spec.resource_filter.as_deref().is_some_and(|filter| !filter.is_empty())
-        || receiver.spec.resources.iter().any(|resource| resource.filter.is_some())
-    {
-        return Err((
-            "ValidationFailed",
-            "Reconciliation failed terminally due to configuration error: CEL filters are not supported by this version\nhint: remove `resourceFilter` and `filter`; pushes are matched by repository and branch anyway".to_owned(),
-            true,
-        ));
-    }
-    (run.inner.hook_paths)(&run.job.object).map_err(|(reason, message)| {
+    (run.inner.hook_paths)(&run.job.object).map_err(|(word, message)| {
         // A path that cannot be served stays so until somebody changes something; a token may still arrive.
-        let stalled = reason != "TokenNotFound";
-        (reason, message, stalled)
+        let stalled = word != "TokenNotFound";
+        let is_fluxs = word == reason::INVALID_CEL_EXPRESSION || !receiver.spec.oidc_providers.is_empty();
+        let message = if is_fluxs { format!("{TERMINALLY}: {message}") } else { message };
+        (word, message, stalled)
     })
 }

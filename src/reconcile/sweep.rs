@@ -105,6 +105,10 @@ fn jobs_of(inner: &Inner, change: &Change) -> Vec<(ObjectKey, Cause)> {
                 .map(because(CauseKind::Change))
                 .collect()
         }
+        (ChangeTarget::Namespace(name), _) => dependents::of_namespace(&inner.objects, name)
+            .into_iter()
+            .map(because(CauseKind::Change))
+            .collect(),
         (ChangeTarget::ConfigMap(namespace, name), _) => {
             dependents::of_config(&inner.objects, false, namespace, name)
                 .into_iter()

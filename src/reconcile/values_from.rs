@@ -79,8 +79,6 @@ fn resolve(
 
 #[cfg(test)]
 mod tests {
-    use flux_api::FluxObject;
-
     use super::*;
     use crate::model::Clock;
 
@@ -106,11 +104,10 @@ data:
         let manifest = format!(
             "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: app, namespace: apps}}\nspec:\n  interval: 1m\n  chart: {{spec: {{chart: app, sourceRef: {{kind: GitRepository, name: app}}}}}}\n  valuesFrom: {values_from}\n"
         );
-        let json = goyaml::yaml_to_json(&manifest).unwrap();
-        let FluxObject::HelmRelease(release) = flux_api::decode(&json).unwrap() else {
-            panic!("a HelmRelease")
-        };
-        release
+        match flux_api::decode(&goyaml::yaml_to_json(&manifest).unwrap()).unwrap() {
+            flux_api::FluxObject::HelmRelease(release) => release,
+            other => panic!("{}", other.kind()),
+        }
     }
 
     async fn composed(values_from: &str) -> Result<ComposedValues, ValuesProblem> {

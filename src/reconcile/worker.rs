@@ -1,7 +1,7 @@
 //! Takes due jobs, runs each on a task of its own, and writes what came of it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flux_api::FluxObject;
@@ -11,13 +11,14 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Done, Inner, Reconciler, Run};
+use super::context::{Basis, Done, Inner, Reconciler, Run};
 use super::{
     dependents, git_repository, helm_chart, helm_release, image_policy, image_repository,
     image_update_automation, receiver, unsupported,
 };
 use crate::model::{Event, Kind, ObjectKey, Severity};
-use crate::queue::{JobOutcome, JobResult, LeasedJob, StepOutcome, StoreError};
+use crate::objects::StatusRecord;
+use crate::queue::{JobOutcome, JobResult, LeasedJob, NewStatus, StepOutcome, StoreError};
 use crate::render::pool::panic_text;
 
 /// How long a worker may hold a job without a sign of life.
@@ -99,10 +100,11 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
     let cancel = stop.child_token();
     let mut superseded = inner.queue.superseded(&lease);
     let key = job.object.clone();
-    let wants = wanted(inner, &key);
+    let basis = Arc::new(Mutex::new(wanted(inner, &key)));
     let clock = std::time::Instant::now();
     let outcome = {
-        let work = AssertUnwindSafe(reconcile(inner, &job, cancel.clone())).catch_unwind();
+        let work =
+            AssertUnwindSafe(reconcile(inner, &job, cancel.clone(), Arc::clone(&basis))).catch_unwind();
         let mut work = std::pin::pin!(work);
         let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + HEARTBEAT, HEARTBEAT);
         loop {
@@ -122,7 +124,8 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
                 changed = superseded.changed(), if !cancel.is_cancelled() => {
                     // Waits end at the next safe point; what was applied stays applied. A newer job that wants the
                     // same as this one (a second look, a dependency that became ready) lets it finish.
-                    let newer = *superseded.borrow_and_update() && wanted(inner, &key) != wants;
+                    let newer = *superseded.borrow_and_update()
+                        && wanted(inner, &key) != *basis.lock().expect("held for one look");
                     if changed.is_err() || newer {
                         cancel.cancel();
                     }
@@ -130,22 +133,37 @@ async fn run_job(inner: &Inner, job: LeasedJob, stop: CancellationToken) {
             }
         }
     };
-    let result = match outcome {
-        Ok(result) => result,
+    let (mut result, mut shown) = match outcome {
+        Ok(ended) => ended,
         Err(panic) => {
             let error = panic_text(panic.as_ref());
             tracing::error!(object = %key, "reconciling `{key}` panicked: {error}");
-            JobResult::of(JobOutcome::Panicked { error })
+            (JobResult::of(JobOutcome::Panicked { error }), Vec::new())
         }
     };
     count(inner, &job, &result, clock.elapsed());
-    if let Err(error) = inner.queue.finish(&lease, result).await {
-        tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
+    // A status, the jobs that follow from it and the messages about it reach the disk together or not at all.
+    shown.push(key.clone());
+    let mut unsaved = inner.objects.unsaved(&shown).await;
+    result.statuses = unsaved.take_records().into_iter().map(to_keep).collect();
+    match inner.queue.finish(&lease, result).await {
+        Ok(()) => unsaved.kept(),
+        Err(error) => {
+            tracing::error!(object = %key, "failed to record the end of `{key}`'s job: {error}");
+        }
     }
 }
 
+fn to_keep(record: StatusRecord) -> NewStatus {
+    let StatusRecord { object, status, generation, spec_hash } = record;
+    NewStatus { object, status, generation, spec_hash }
+}
+
+/// A job's result, and the objects whose statuses it changed.
+type Ended = (JobResult, Vec<ObjectKey>);
+
 /// What an object asks for now: its generation, and the revision its source stands at.
-fn wanted(inner: &Inner, key: &ObjectKey) -> Option<(i64, Option<String>)> {
+fn wanted(inner: &Inner, key: &ObjectKey) -> Basis {
     let object = inner.objects.get(key)?;
     let source = match &*object {
         FluxObject::HelmRelease(release) => dependents::source_of(release),
@@ -192,12 +210,18 @@ fn reconcile<'a>(
     inner: &'a Inner,
     job: &'a LeasedJob,
     cancel: CancellationToken,
-) -> BoxFuture<'a, JobResult> {
-    run_story(inner, job, cancel).boxed()
+    basis: Arc<Mutex<Basis>>,
+) -> BoxFuture<'a, Ended> {
+    run_story(inner, job, cancel, basis).boxed()
 }
 
-async fn run_story(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) -> JobResult {
-    let mut run = Run::new(inner, job, cancel);
+async fn run_story(
+    inner: &Inner,
+    job: &LeasedJob,
+    cancel: CancellationToken,
+    basis: Arc<Mutex<Basis>>,
+) -> Ended {
+    let mut run = Run { basis, ..Run::new(inner, job, cancel) };
     let object = inner.objects.get(&job.object);
     let done = match &object {
         None => {
@@ -208,9 +232,10 @@ async fn run_story(inner: &Inner, job: &LeasedJob, cancel: CancellationToken) ->
         Some(object) => dispatch(&mut run, object).await,
     };
     let events = std::mem::take(&mut run.events);
+    let shown = std::mem::take(&mut run.shown);
     let mut result = run.finish(done);
     result.messages = events.iter().flat_map(|event| inner.messages_of(event)).collect();
-    result
+    (result, shown)
 }
 
 async fn dispatch(run: &mut Run<'_>, object: &FluxObject) -> Done {
@@ -286,7 +311,13 @@ async fn gone(run: &mut Run<'_>) -> Done {
 }
 
 impl Run<'_> {
-    /// Writes a status; a failure is logged, the next run writes it again.
+    /// The run reads its source now, perhaps later than it began: what is there now is what it works from.
+    pub(super) fn reads_source(&self) {
+        *self.basis.lock().expect("held for one write") = wanted(self.inner, &self.job.object);
+    }
+
+    /// Writes a status: shown at once, on disk with the end of the job. A failure is logged, the next run writes it
+    /// again.
     pub(super) async fn write_status<S: serde::Serialize>(&mut self, key: &ObjectKey, uid: &str, status: &S) {
         match serde_json::to_value(status) {
             Ok(status) => self.write_status_json(key, uid, status).await,
@@ -296,8 +327,9 @@ impl Run<'_> {
 
     /// See [`Run::write_status`].
     pub(super) async fn write_status_json(&mut self, key: &ObjectKey, uid: &str, status: Value) {
-        if let Err(error) = self.inner.objects.patch_status(key, uid, status).await {
-            tracing::warn!(object = %key, "failed to write the status of `{key}`: {error}");
+        match self.inner.objects.stage_status(key, uid, &status) {
+            Ok(()) => self.shown.push(key.clone()),
+            Err(error) => tracing::warn!(object = %key, "failed to write the status of `{key}`: {error}"),
         }
     }
 

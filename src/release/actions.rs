@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flux_api::{CrdsPolicy, DeletionPropagation, HelmRelease, ServerSideApplyMode};
+use flux_api::{CrdsPolicy, DeletionPropagation, HelmRelease, ServerSideApplyMode, annotation};
 use helm_engine::release::{Info, Release, ReleaseChart, ReleaseHook, Status};
 use helm_engine::values::{Map, map_to_json};
 use helm_engine::{Capabilities, HookEvent, Limits, ReleaseOptions};
@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::FIELD_MANAGER;
 use super::hooks::HookRun;
-use super::storage::{Storage, StorageError};
+use super::storage::Storage;
 use crate::cluster::{
-    ApplyOptions, Change, Cluster, DeleteOptions, Deleted, DiffOptions, Manifest, ObjectDiff, ObjectId,
-    Propagation, WaitFor, WaitOptions,
+    Action, ApplyOptions, Change, Cluster, DeleteOptions, Deleted, DiffOptions, Drift, DriftIgnore,
+    DriftOptions, Manifest, ObjectDiff, ObjectId, Propagation, Selection, WaitFor, WaitOptions,
 };
 use crate::model::{Clock, Timestamp};
 use crate::render::chart::BuiltChart;
@@ -61,6 +61,10 @@ pub struct Timings {
     pub inventory: Option<Vec<ObjectId>>,
     /// Warnings the API server sent.
     pub warnings: Vec<String>,
+    /// What was put right after a drift, a line for each object.
+    pub corrected: Vec<String>,
+    /// Objects that this verb created.
+    pub created: Vec<ObjectId>,
 }
 
 /// A verb that failed after it began; the record of the failure is in storage where one could be written.
@@ -83,6 +87,9 @@ impl ActionFailure {
 }
 
 type Outcome = Result<Release, ActionFailure>;
+
+/// Steps that are skipped more often than not are told only when they took this long.
+const WORTH_TELLING: Duration = Duration::from_millis(1);
 
 /// What is the same for all objects Helm owns.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -117,7 +124,14 @@ impl Performer<'_> {
         is_upgrade: bool,
         skip_schema: bool,
     ) -> Result<Plan, String> {
-        let capabilities = self.cluster.capabilities().await.map_err(|error| error.to_string())?;
+        let cluster = self.cluster.clone();
+        let capabilities =
+            self.timed("discovery", async move {
+                cluster.capabilities().await.map_err(|error| error.to_string())
+            })
+            .await?;
+        // What is known of a cluster already takes no time, and is not worth a line of the story.
+        self.timings.steps.pop_if(|(step, _, took, _)| *step == "discovery" && *took < WORTH_TELLING);
         let cluster = self.cluster.clone();
         let handle = tokio::runtime::Handle::current();
         let common = self.object.spec.common_metadata.clone().unwrap_or_default();
@@ -179,11 +193,18 @@ impl Performer<'_> {
             ..ApplyOptions::default()
         };
         let cluster = self.cluster.clone();
+        let mut partly = Vec::new();
         let applied = self
-            .timed("apply", async move {
-                cluster.apply(&manifests, &options).await.map_err(|error| error.to_string())
+            .timed("apply", async {
+                cluster.apply(&manifests, &options).await.map_err(|error| {
+                    partly = created(&error.applied.changes);
+                    error.to_string()
+                })
             })
-            .await?;
+            .await;
+        self.timings.created.extend(partly);
+        let applied = applied?;
+        self.timings.created.extend(created(&applied.changes));
         self.timings.warnings.extend(
             applied.warnings.iter().map(|warning| format!("{}: {}", warning.object.subject(), warning.text)),
         );
@@ -368,8 +389,7 @@ impl Performer<'_> {
         release.info.first_deployed = Some(now);
         release.info.status = Status::PendingInstall;
         release.info.description = "Initial install underway".to_owned();
-        self.make_room(history).await.map_err(ActionFailure::early)?;
-        self.storage.create(&release).await.map_err(ActionFailure::early)?;
+        self.announce(&release, history).await.map_err(ActionFailure::early)?;
 
         let outcome = self
             .carry_out(
@@ -459,8 +479,7 @@ impl Performer<'_> {
         release.info.status = Status::PendingUpgrade;
         release.info.description = "Preparing upgrade".to_owned();
         release.labels = current.labels.clone();
-        self.make_room(history).await.map_err(ActionFailure::early)?;
-        self.storage.create(&release).await.map_err(ActionFailure::early)?;
+        self.announce(&release, history).await.map_err(ActionFailure::early)?;
 
         // Server-side apply has no use for `force`; replacing is what it means without it.
         let force = spec.force && spec.server_side_apply() == ServerSideApplyMode::Disabled;
@@ -484,6 +503,8 @@ impl Performer<'_> {
             Ok(()) => self.succeed(release, "Upgrade complete", &deployed).await,
             Err(message) => {
                 let failed = format!("Upgrade \"{}\" failed: {message}", self.release_name);
+                let message =
+                    if spec.cleanup_on_fail { self.clean_up("upgrade", message).await } else { message };
                 self.fail(release, failed, message).await
             }
         }
@@ -514,8 +535,7 @@ impl Performer<'_> {
         for hook in &mut release.hooks {
             hook.last_run = helm_engine::release::HookExecution::default();
         }
-        self.make_room(history).await.map_err(ActionFailure::early)?;
-        self.storage.create(&release).await.map_err(ActionFailure::early)?;
+        self.announce(&release, history).await.map_err(ActionFailure::early)?;
         let superseded: Vec<Release> =
             history.iter().filter(|release| release.info.status == Status::Deployed).cloned().collect();
         let outcome = self
@@ -541,6 +561,8 @@ impl Performer<'_> {
             }
             Err(message) => {
                 let failed = format!("Rollback \"{}\" failed: {message}", self.release_name);
+                let message =
+                    if spec.cleanup_on_fail { self.clean_up("rollback", message).await } else { message };
                 self.fail(release, failed, message).await
             }
         }
@@ -664,6 +686,48 @@ impl Performer<'_> {
         }
     }
 
+    /// What somebody changed on the cluster since the release was made.
+    pub async fn drift(&mut self, release: &Release) -> Result<Vec<Drift>, String> {
+        let manifests = self.stored(release)?;
+        let options = DriftOptions {
+            apply: ApplyOptions {
+                field_manager: FIELD_MANAGER.to_owned(),
+                default_namespace: Some(release.namespace.clone()),
+                cancel: self.cancel.clone(),
+                ..ApplyOptions::default()
+            },
+            ignore: may_differ(self.object),
+            unless: vec![(annotation::DRIFT_DETECTION.to_owned(), "disabled".to_owned())],
+        };
+        let cluster = self.cluster.clone();
+        self.timed("drift", async move {
+            cluster.drift(&manifests, &options).await.map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// Puts right what was changed. What was done, and what could not be, comes back as lines for people.
+    pub async fn correct(&mut self, release: &Release, drifts: &[Drift]) -> Result<(), String> {
+        let manifests = self.stored(release)?;
+        let cluster = self.cluster.clone();
+        let corrected = self
+            .timed("correct", async move { Ok(cluster.correct(&manifests, drifts, FIELD_MANAGER).await) })
+            .await?;
+        let done: Vec<String> = corrected
+            .done
+            .iter()
+            .map(|(object, action)| format!("{} {}", object.subject(), action.as_str()))
+            .collect();
+        self.timings.corrected = done;
+        if corrected.failed.is_empty() { Ok(()) } else { Err(corrected.failed.join("\n")) }
+    }
+
+    /// The objects of a stored release, marked as Helm's.
+    fn stored(&self, release: &Release) -> Result<Vec<Manifest>, String> {
+        let objects = objects_of(&release.manifest).map_err(|error| error.to_string())?;
+        self.manifests(&objects, true)
+    }
+
     /// Marks a release whose verb was cut off as failed, so that the next verb may run.
     pub async fn unlock(&mut self, history: &[Release]) -> Outcome {
         let Some(last) = history.last() else {
@@ -709,23 +773,14 @@ impl Performer<'_> {
         }
     }
 
-    /// Deletes the oldest revisions so that the new one fits; the last deployed one always stays.
-    async fn make_room(&self, history: &[Release]) -> Result<(), StorageError> {
-        let limit = self.object.spec.max_history();
-        if limit <= 0 {
-            return Ok(());
-        }
-        let keep = usize::try_from(limit - 1).unwrap_or(0);
-        let excess = history.len().saturating_sub(keep);
-        let deployed = history
-            .iter()
-            .rev()
-            .find(|release| release.info.status == Status::Deployed)
-            .map(|release| release.version);
-        for release in history.iter().filter(|release| Some(release.version) != deployed).take(excess) {
-            self.storage.delete(release.version).await?;
-        }
-        Ok(())
+    /// Stores the pending revision; the oldest ones beyond the limit go at the same time.
+    async fn announce(&mut self, release: &Release, history: &[Release]) -> Result<(), String> {
+        let outdated = outdated(history, self.object.spec.max_history());
+        let storage = self.storage.clone();
+        self.timed("announce", async move {
+            storage.create(release, &outdated).await.map_err(|error| error.to_string())
+        })
+        .await
     }
 
     async fn carry_out(
@@ -794,6 +849,25 @@ impl Performer<'_> {
         }
     }
 
+    /// `cleanupOnFail`: what the failed verb created goes again. The error comes back, with what went wrong here.
+    async fn clean_up(&mut self, verb: &str, message: String) -> String {
+        // A newer revision takes over; what was created for this one is likely to be in that one too.
+        if self.timings.created.is_empty() || self.cancel.is_cancelled() {
+            return message;
+        }
+        let gone = std::mem::take(&mut self.timings.created);
+        let cluster = self.cluster.clone();
+        let outcome = self
+            .timed("cleanup", async move { deleted(&cluster.delete(&gone, &DeleteOptions::default()).await) })
+            .await;
+        match outcome {
+            Ok(()) => message,
+            Err(error) => format!(
+                "an error occurred while cleaning up resources. original {verb} error: {message}: {error}"
+            ),
+        }
+    }
+
     async fn fail(&mut self, mut release: Release, description: String, message: String) -> Outcome {
         release.info.status = Status::Failed;
         release.info.description = description;
@@ -809,11 +883,59 @@ impl Performer<'_> {
     }
 }
 
+/// The oldest revisions that have to go for a new one to fit; the last deployed one always stays.
+fn outdated(history: &[Release], limit: i64) -> Vec<i64> {
+    if limit <= 0 {
+        return Vec::new();
+    }
+    let keep = usize::try_from(limit - 1).unwrap_or(0);
+    let excess = history.len().saturating_sub(keep);
+    let deployed = history
+        .iter()
+        .rev()
+        .find(|release| release.info.status == Status::Deployed)
+        .map(|release| release.version);
+    history
+        .iter()
+        .map(|release| release.version)
+        .filter(|version| Some(*version) != deployed)
+        .take(excess)
+        .collect()
+}
+
+/// Those that were not there before.
+fn created(changes: &[Change]) -> Vec<ObjectId> {
+    let new = changes.iter().filter(|change| change.action == Action::Created);
+    new.map(|change| change.object.clone()).collect()
+}
+
 /// `helm.sh/resource-policy: keep`.
 fn stays(object: &PlannedObject) -> bool {
     object.json["metadata"]["annotations"]["helm.sh/resource-policy"]
         .as_str()
         .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
+}
+
+/// `spec.driftDetection.ignore` as the cluster's room takes it.
+fn may_differ(object: &HelmRelease) -> Vec<DriftIgnore> {
+    let rules = object.spec.drift_detection.iter().flat_map(|drift| &drift.ignore);
+    rules
+        .map(|rule| DriftIgnore {
+            paths: rule.paths.clone(),
+            target: rule.target.as_ref().map(|target| {
+                let text = |field: &Option<String>| field.clone().unwrap_or_default();
+                Selection {
+                    group: text(&target.group),
+                    version: text(&target.version),
+                    kind: text(&target.kind),
+                    name: text(&target.name),
+                    namespace: text(&target.namespace),
+                    labels: text(&target.label_selector),
+                    annotations: text(&target.annotation_selector),
+                }
+            }),
+        })
+        .collect()
 }
 
 /// How a verb applies and waits.

@@ -1,7 +1,7 @@
 //! Which action a state calls for: a pure function, mirroring `actionForState` of fluxcd/helm-controller
 //! (`internal/reconcile/atomic_release.go`).
 
-use flux_api::{HelmReleaseSpec, HelmReleaseStatus, ReleaseAction, RemediationStrategy};
+use flux_api::{DriftDetectionMode, HelmReleaseSpec, HelmReleaseStatus, ReleaseAction, RemediationStrategy};
 
 use super::snapshot;
 use super::state::ReleaseState;
@@ -20,6 +20,8 @@ pub enum Action {
     Unlock,
     /// Run the test hooks.
     Test,
+    /// Put right what was changed on the cluster.
+    Correct,
     /// Roll back to this revision.
     Rollback {
         /// The revision of the history that ended well.
@@ -127,6 +129,10 @@ pub fn action(
         ReleaseState::Unmanaged(_) => upgrade_or_stall(true),
         ReleaseState::OutOfSync(_) => upgrade_or_stall(false),
         ReleaseState::Untested => Action::Test,
+        ReleaseState::Drifted(_) if spec.drift_detection_mode() == DriftDetectionMode::Enabled => {
+            Action::Correct
+        }
+        ReleaseState::Drifted(_) => Action::Nothing,
         ReleaseState::Failed(_) if forced => Action::Upgrade { forget_history: false },
         ReleaseState::Failed(_) => failed(spec, status, install_retries, upgrade_retries),
         ReleaseState::Unknown(message) => Action::Stall { reason: "StateError", message: message.clone() },

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use flux_api::{
-    Condition, ConditionStatus, HelmRelease, HelmReleaseStatus, Inventory, InventoryEntry, ReleaseAction,
-    Snapshot, Time, condition_type, conditions, reason,
+    Condition, ConditionStatus, DriftDetectionMode, HelmRelease, HelmReleaseStatus, Inventory,
+    InventoryEntry, ReleaseAction, Snapshot, Time, condition_type, conditions, reason,
 };
 use helm_engine::Limits;
 use helm_engine::release::{Release, Status};
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::actions::{ActionFailure, Performer, Timings};
 use super::next::{self, Action, Remediation};
-use super::state::{self, Wanted};
+use super::state::{self, ReleaseState, Wanted};
 use super::storage::{Storage, StorageError};
 use super::{names, snapshot};
-use crate::cluster::{Cluster, ObjectDiff, ObjectId};
+use crate::cluster::{Cluster, Drift, ObjectDiff, ObjectId};
 use crate::model::{Clock, Severity, Timestamp};
 use crate::render::chart::BuiltChart;
 use crate::render::hidden::HiddenTexts;
@@ -121,6 +121,7 @@ enum Kind {
     Unlock,
     Release,
     Test,
+    Correct,
     Remediate,
 }
 
@@ -129,6 +130,7 @@ fn kind_of(action: &Action) -> Option<Kind> {
         Action::Unlock => Some(Kind::Unlock),
         Action::Install | Action::Upgrade { .. } => Some(Kind::Release),
         Action::Test => Some(Kind::Test),
+        Action::Correct => Some(Kind::Correct),
         Action::Rollback { .. } | Action::UninstallRemediation => Some(Kind::Remediate),
         Action::Nothing | Action::Stall { .. } => None,
     }
@@ -145,6 +147,7 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
         request.object.storage_namespace(),
         &release_name,
         request.clock.clone(),
+        request.pool.clone(),
     );
     let read_started = request.clock.now();
     let read_clock = Instant::now();
@@ -165,8 +168,38 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
     run.note_attempt();
     let mut done: Vec<Kind> = Vec::new();
     let mut forced = request.forced;
+    let performer = || Performer {
+        cluster: request.cluster,
+        storage: &storage,
+        pool: request.pool,
+        clock: request.clock,
+        cancel: request.cancel,
+        object: request.object,
+        release_name: &release_name,
+        limits: request.limits,
+        hidden: &request.values.hidden,
+        timings: Timings::default(),
+    };
     let verdict = loop {
-        let state = state::determine(history.last(), &run.status.history, &run.wanted());
+        let mut state = state::determine(history.last(), &run.status.history, &run.wanted());
+        if state == ReleaseState::InSync
+            && run.looks_for_drift()
+            && let Some(last) = history.last()
+        {
+            let mut performer = performer();
+            let found = performer.drift(last).await;
+            steps.extend(performer.timings.steps.drain(..).map(step));
+            match found {
+                Ok(drifts) if drifts.iter().any(Drift::is_change) => state = ReleaseState::Drifted(drifts),
+                Ok(_) => {}
+                // What was done already has to be told; the next run looks again.
+                Err(error) if run.acted => tracing::warn!("unable to determine cluster state: {error}"),
+                Err(error) => return Err(StorageError::Undetermined(error)),
+            }
+        }
+        if let ReleaseState::Drifted(drifts) = &state {
+            run.drifted(drifts);
+        }
         let action = next::action(&state, &request.object.spec, &run.status, forced);
         if let Some(kind) = kind_of(&action) {
             if done.contains(&kind) {
@@ -177,37 +210,34 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
         match &action {
             Action::Nothing => {
                 run.in_sync();
+                if state == ReleaseState::InSync {
+                    run.not_drifted();
+                }
                 break Verdict::Ready;
             }
             Action::Stall { reason, message } => {
                 run.stall(reason, message);
                 break Verdict::Stalled;
             }
+            Action::Correct => {
+                if let (ReleaseState::Drifted(drifts), Some(last)) = (&state, history.last()) {
+                    let mut performer = performer();
+                    let outcome = performer.correct(last, drifts).await;
+                    steps.extend(performer.timings.steps.drain(..).map(step));
+                    run.corrected(&performer.timings.corrected, outcome);
+                }
+                run.acted = true;
+                continue;
+            }
             _ => {}
         }
         run.acted = true;
         forced = false;
-        let mut performer = Performer {
-            cluster: request.cluster,
-            storage: &storage,
-            pool: request.pool,
-            clock: request.clock,
-            cancel: request.cancel,
-            object: request.object,
-            release_name: &release_name,
-            limits: request.limits,
-            hidden: &request.values.hidden,
-            timings: Timings::default(),
-        };
+        let mut performer = performer();
         let started = Instant::now();
         let outcome = perform(&action, &mut performer, request, &history).await;
         let timings = std::mem::take(&mut performer.timings);
-        steps.extend(timings.steps.into_iter().map(|(step, started, duration, error)| ReleaseStep {
-            step,
-            started,
-            duration,
-            error,
-        }));
+        steps.extend(timings.steps.into_iter().map(step));
         if let Some(ids) = &timings.inventory {
             run.status.inventory = Some(inventory(ids));
         }
@@ -230,6 +260,10 @@ pub async fn run(request: &ReleaseRequest<'_>) -> Result<ReleaseOutcome, Storage
     Ok(ReleaseOutcome { status: run.status, events: run.events, steps, verdict, acted: run.acted })
 }
 
+fn step((step, started, duration, error): (&'static str, Timestamp, Duration, String)) -> ReleaseStep {
+    ReleaseStep { step, started, duration, error }
+}
+
 async fn perform(
     action: &Action,
     performer: &mut Performer<'_>,
@@ -243,7 +277,9 @@ async fn perform(
         Action::Test => performer.test(history).await,
         Action::Rollback { to } => performer.rollback(*to, history).await,
         Action::UninstallRemediation => performer.uninstall(history).await,
-        Action::Nothing | Action::Stall { .. } => unreachable!("the loop ends at these"),
+        Action::Nothing | Action::Stall { .. } | Action::Correct => {
+            unreachable!("the loop does these itself")
+        }
     }
 }
 
@@ -274,7 +310,13 @@ pub struct DiffRequest<'a> {
 pub async fn diff(request: &DiffRequest<'_>) -> Result<Vec<ObjectDiff>, String> {
     let release_name = names::shorten(&request.object.composed_release_name());
     let namespace = request.object.storage_namespace();
-    let storage = Storage::new(request.cluster.clone(), namespace, &release_name, request.clock.clone());
+    let storage = Storage::new(
+        request.cluster.clone(),
+        namespace,
+        &release_name,
+        request.clock.clone(),
+        request.pool.clone(),
+    );
     let history = storage.history().await.map_err(|error| error.to_string())?;
     let mut performer = Performer {
         cluster: request.cluster,
@@ -309,7 +351,7 @@ pub async fn uninstall(
         .unwrap_or_else(|| names::shorten(&object.composed_release_name()));
     let namespace =
         object.status.storage_namespace.clone().unwrap_or_else(|| object.storage_namespace().to_owned());
-    let storage = Storage::new(cluster.clone(), namespace, &name, clock.clone());
+    let storage = Storage::new(cluster.clone(), namespace, &name, clock.clone(), pool.clone());
     let history = storage.history().await.map_err(|error| error.to_string())?;
     let Some(last) = history.last() else { return Ok(None) };
     let described = format!(
@@ -471,7 +513,52 @@ impl Run<'_> {
             Action::Test => self.after_test(outcome),
             Action::Rollback { to } => self.after_rollback(*to, outcome),
             Action::UninstallRemediation => self.after_uninstall(outcome),
-            Action::Nothing | Action::Stall { .. } => {}
+            Action::Nothing | Action::Stall { .. } | Action::Correct => {}
+        }
+    }
+
+    fn looks_for_drift(&self) -> bool {
+        self.spec().drift_detection_mode() != DriftDetectionMode::Disabled
+    }
+
+    fn drifted(&mut self, drifts: &[Drift]) {
+        let lines: Vec<String> = drifts.iter().map(Drift::summary).collect();
+        let message = format!(
+            "Cluster state of release {} has drifted from the desired state:\n{}",
+            snapshot::full_name(&self.head()),
+            lines.join("\n")
+        );
+        self.condition(condition_type::DRIFTED, true, reason::DRIFT_DETECTED, &message);
+        self.event(Severity::Error, reason::DRIFT_DETECTED, message);
+    }
+
+    fn not_drifted(&mut self) {
+        if self.looks_for_drift() {
+            let message = "No drift detected against the cluster state";
+            self.condition(condition_type::DRIFTED, false, reason::NO_DRIFT_DETECTED, message);
+        } else {
+            conditions::remove(&mut self.status.conditions, condition_type::DRIFTED);
+        }
+    }
+
+    fn corrected(&mut self, done: &[String], outcome: Result<(), String>) {
+        let name = snapshot::full_name(&self.head());
+        match outcome {
+            Ok(()) if done.is_empty() => {}
+            Ok(()) => {
+                let message =
+                    format!("Cluster state of release {name} has been corrected:\n{}", done.join("\n"));
+                self.event(Severity::Info, reason::DRIFT_CORRECTED, message);
+            }
+            Err(errors) => {
+                let partially = if done.is_empty() { "" } else { "partially " };
+                let mut message =
+                    format!("Failed to {partially}correct cluster state of release {name}:\n{errors}");
+                if !done.is_empty() {
+                    message.push_str(&format!("\n\nSuccessful corrections:\n{}", done.join("\n")));
+                }
+                self.event(Severity::Error, reason::DRIFT_CORRECTION_FAILED, message);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use flux_api::Snapshot;
 use helm_engine::release::{Release, Status};
 
 use super::snapshot;
+use crate::cluster::Drift;
 
 /// Where a release stands, compared with what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum ReleaseState {
     Locked(String),
     /// Deployed and not tested yet, although tests are asked for.
     Untested,
+    /// Deployed, and changed on the cluster since. The cluster has to be asked for it: see `run`.
+    Drifted(Vec<Drift>),
     /// The last action or its tests failed.
     Failed(String),
     /// In a status nobody expects here.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{ApiError, Cluster, ListScope, Manifest, ObjectId, Propagation};
 use crate::model::Clock;
+use crate::render::pool::{PoolError, RenderPool};
 
 /// gzip level of stored releases: a sixth of the CPU of Helm's 9 for about one percent more bytes.
 const GZIP_LEVEL: u32 = 5;
@@ -18,9 +19,12 @@ const GZIP_LEVEL: u32 = 5;
 /// The most bytes the data of a Secret may hold.
 const SECRET_LIMIT: usize = 1024 * 1024;
 
-/// Why the history could not be read or written.
+/// Why the history could not be read or written, or the cluster not be compared with it.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
+    /// What somebody may have changed on the cluster cannot be told.
+    #[error("unable to determine cluster state: {0}")]
+    Undetermined(String),
     /// The cluster refused or failed.
     #[error(transparent)]
     Cluster(#[from] ApiError),
@@ -34,6 +38,9 @@ pub enum StorageError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// Packing or unpacking was cut off.
+    #[error("failed to read or write release records: {0}")]
+    Stopped(#[from] PoolError),
     /// The release is larger than a Secret may be.
     #[error(
         "failed to store release `{release}`: it needs {bytes} bytes, a Secret holds {SECRET_LIMIT}\nhint: the chart's own files are stored with the release; keep large ones out with `.helmignore`"
@@ -53,17 +60,20 @@ pub struct Storage {
     namespace: String,
     name: String,
     clock: Clock,
+    pool: RenderPool,
 }
 
 impl Storage {
-    /// The history of release `name`, kept in `namespace`.
+    /// The history of release `name`, kept in `namespace`. Records are packed and unpacked on the threads of `pool`: a
+    /// large chart takes tens of milliseconds, during which the runtime's workers would answer no webhook.
     pub fn new(
         cluster: Cluster,
         namespace: impl Into<String>,
         name: impl Into<String>,
         clock: Clock,
+        pool: RenderPool,
     ) -> Self {
-        Self { cluster, namespace: namespace.into(), name: name.into(), clock }
+        Self { cluster, namespace: namespace.into(), name: name.into(), clock, pool }
     }
 
     /// All stored revisions, oldest first. Nothing when the namespace does not exist.
@@ -73,73 +83,57 @@ impl Storage {
             labels: format!("name={},owner=helm", self.name),
         };
         let secrets = self.cluster.list("v1", "Secret", &scope).await?;
-        let mut releases = Vec::with_capacity(secrets.len());
-        for secret in &secrets {
-            releases.push(self.read(secret)?);
+        if secrets.is_empty() {
+            return Ok(Vec::new());
         }
-        releases.sort_by_key(|release| release.version);
-        Ok(releases)
-    }
-
-    fn read(&self, secret: &Value) -> Result<Release, StorageError> {
-        let damaged = |source: DecodeError| StorageError::Damaged {
-            secret: secret["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-            namespace: self.namespace.clone(),
-            source,
+        let namespace = self.namespace.clone();
+        let unpack = move || {
+            let mut releases =
+                secrets.iter().map(|secret| unpack(secret, &namespace)).collect::<Result<Vec<_>, _>>()?;
+            releases.sort_by_key(|release| release.version);
+            Ok(releases)
         };
-        let packed = secret["data"]["release"].as_str().unwrap_or_default();
-        let payload = STANDARD.decode(packed).map_err(|error| damaged(error.into()))?;
-        let mut release = decode(&payload).map_err(damaged)?;
-        let system = ["createdAt", "modifiedAt", "name", "owner", "status", "version"];
-        release.labels = secret["metadata"]["labels"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(key, _)| !system.contains(&key.as_str()))
-            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-            .collect();
-        Ok(release)
+        self.pool.run(unpack).await?
     }
 
     fn id(&self, version: i64) -> ObjectId {
         ObjectId::new("v1", "Secret", &self.namespace, &secret_name(&self.name, version))
     }
 
-    fn manifest(&self, release: &Release, time_label: &str) -> Result<Manifest, StorageError> {
-        let payload = encode(release, GZIP_LEVEL);
-        if payload.len() > SECRET_LIMIT {
-            return Err(StorageError::TooLarge {
-                release: super::names::full_name(&release.namespace, &release.name, release.version),
-                bytes: payload.len(),
-            });
-        }
+    async fn manifest(&self, release: &Release, time_label: &str) -> Result<Manifest, StorageError> {
+        let id = self.id(release.version);
         let mut labels: BTreeMap<String, String> = release.labels.clone();
         labels.insert(time_label.to_owned(), self.clock.now().as_second().to_string());
         labels.insert("name".to_owned(), release.name.clone());
         labels.insert("owner".to_owned(), "helm".to_owned());
         labels.insert("status".to_owned(), release.info.status.as_str().to_owned());
         labels.insert("version".to_owned(), release.version.to_string());
-        let id = self.id(release.version);
+        let release = release.clone();
+        let payload = self.pool.run(move || pack(&release)).await??;
         let json = json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": { "name": id.name, "namespace": self.namespace, "labels": labels },
             "type": SECRET_TYPE,
-            "data": { "release": STANDARD.encode(&payload) },
+            "data": { "release": payload },
         });
         Ok(Manifest { id, json, source: None })
     }
 
-    /// Stores a new revision; fails when it is there already.
-    pub async fn create(&self, release: &Release) -> Result<(), StorageError> {
-        let manifest = self.manifest(release, "createdAt")?;
-        self.cluster.create(&manifest, super::FIELD_MANAGER).await?;
-        Ok(())
+    /// Stores a new revision, and deletes `outdated` ones at the same time. Fails when the revision is there already; a
+    /// record that is too large touches nothing.
+    pub async fn create(&self, release: &Release, outdated: &[i64]) -> Result<(), StorageError> {
+        let manifest = self.manifest(release, "createdAt").await?;
+        let create = async {
+            self.cluster.create(&manifest, super::FIELD_MANAGER).await.map(drop).map_err(StorageError::from)
+        };
+        let delete = futures::future::try_join_all(outdated.iter().map(|version| self.delete(*version)));
+        futures::future::try_join(create, delete).await.map(drop)
     }
 
     /// Overwrites a stored revision.
     pub async fn update(&self, release: &Release) -> Result<(), StorageError> {
-        let manifest = self.manifest(release, "modifiedAt")?;
+        let manifest = self.manifest(release, "modifiedAt").await?;
         self.cluster.replace(&manifest, super::FIELD_MANAGER).await?;
         Ok(())
     }
@@ -149,4 +143,36 @@ impl Storage {
         self.cluster.remove(&self.id(version), Propagation::Background).await?;
         Ok(())
     }
+}
+
+/// A record as it stands in its Secret.
+fn pack(release: &Release) -> Result<String, StorageError> {
+    let payload = encode(release, GZIP_LEVEL);
+    if payload.len() > SECRET_LIMIT {
+        return Err(StorageError::TooLarge {
+            release: super::names::full_name(&release.namespace, &release.name, release.version),
+            bytes: payload.len(),
+        });
+    }
+    Ok(STANDARD.encode(&payload))
+}
+
+fn unpack(secret: &Value, namespace: &str) -> Result<Release, StorageError> {
+    let damaged = |source: DecodeError| StorageError::Damaged {
+        secret: secret["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        namespace: namespace.to_owned(),
+        source,
+    };
+    let packed = secret["data"]["release"].as_str().unwrap_or_default();
+    let payload = STANDARD.decode(packed).map_err(|error| damaged(error.into()))?;
+    let mut release = decode(&payload).map_err(damaged)?;
+    let system = ["createdAt", "modifiedAt", "name", "owner", "status", "version"];
+    release.labels = secret["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !system.contains(&key.as_str()))
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect();
+    Ok(release)
 }

@@ -200,7 +200,7 @@ impl World {
             loop {
                 let mut busy = false;
                 for key in [automation(), source()] {
-                    let story = self.story(&key).await;
+                    let story = self.queue.story_of_object(&key, 20).await.unwrap();
                     busy |= story.jobs.iter().any(|job| {
                         job.state == JobState::Running
                             || (job.state == JobState::Pending && job.due_at <= Clock::system().now())
@@ -215,7 +215,9 @@ impl World {
         patiently("the agent to come to rest", quiet).await;
     }
 
+    /// What was done for an object, once all is done.
     pub async fn story(&self, key: &ObjectKey) -> Story {
+        self.rest().await;
         self.queue.story_of_object(key, 20).await.unwrap()
     }
 

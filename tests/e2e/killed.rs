@@ -19,7 +19,7 @@ use crate::tools::{Clone, helm_json};
 const KILLS: u32 = 12;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_is_killed_again_and_again_loses_nothing() {
+async fn f2_an_agent_that_is_killed_again_and_again_loses_nothing() {
     let Some(planes) = planes() else { return };
     let setup = Setup::named("survivor", "survivor-releases");
     let dir = TempDir::new().unwrap();

@@ -10,6 +10,7 @@
 mod client;
 mod failures;
 mod hooks;
+mod images;
 mod killed;
 mod outage;
 mod planes;

@@ -8,13 +8,13 @@ use crate::stage::{Setup, Stage, app, condition};
 use crate::tools::helm_json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_member_delays_nobody_and_is_caught_up() {
+async fn f5_a_killed_member_delays_nobody_and_is_caught_up() {
     let Some(planes) = planes() else { return };
     missed(planes, Setup::named("killed", "killed-releases"), |planes| planes.kill(2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_that_hangs_delays_nobody_and_is_caught_up() {
+async fn f6_a_member_that_hangs_delays_nobody_and_is_caught_up() {
     let Some(planes) = planes() else { return };
     let setup = Setup { call_deadline: Duration::from_secs(3), ..Setup::named("hung", "hung-releases") };
     missed(planes, setup, |planes| planes.hang(2)).await;

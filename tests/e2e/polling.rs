@@ -4,7 +4,7 @@ use crate::planes;
 use crate::stage::{Setup, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_that_missed_all_webhooks_arrives_by_interval() {
+async fn f40_a_push_that_missed_all_webhooks_arrives_by_interval() {
     let Some(planes) = planes() else { return };
     let setup = Setup {
         hooks: false,

@@ -50,6 +50,16 @@ impl Clone {
         self.git(&["rev-parse", "HEAD"]).await.trim().to_owned()
     }
 
+    /// Takes what others pushed to `master`.
+    pub(crate) async fn pull(&self) {
+        self.git(&["pull", "--quiet", "--ff-only", "origin", "master"]).await;
+    }
+
+    /// What `git show` says of the commit that is checked out, without the space around it.
+    pub(crate) async fn show(&self, arguments: &[&str]) -> String {
+        self.git(&[&["show"], arguments, &["HEAD"]].concat()).await.trim().to_owned()
+    }
+
     /// Edits a file: `from`, which must be there, becomes `to`.
     pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.path.join(file);

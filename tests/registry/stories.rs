@@ -362,6 +362,25 @@ async fn a_restart_lists_nothing_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_pushed_while_a_repository_was_suspended_is_found_when_it_is_resumed() {
+    let registry = filled(&["1.0.0"]).await;
+    let stage =
+        Stage::start(registry, |host| [repository(host, ""), policy("app", "flux-system", SEMVER)].concat())
+            .await;
+    stage.ready(&chosen("app")).await;
+    stage.objects.set_suspend(&app(), true).await.unwrap();
+    stage.quiet().await;
+    stage.registry.asked();
+    stage.registry.shelf().push("1.0.1", "new");
+    stage.pushed("1.0.1", None).await;
+    stage.quiet().await;
+    assert!(stage.registry.asked().is_empty());
+    stage.objects.set_suspend(&app(), false).await.unwrap();
+    stage.until(&chosen("app"), |status| tag(status) == "1.0.1").await;
+    stage.stop().await;
+}
+
+#[tokio::test]
 async fn f17_a_registry_in_trouble_is_told_in_fluxs_words_and_tried_again() {
     let registry = filled(&["1.0.0"]).await;
     let body = r#"{"errors": [{"code": "DENIED", "message": "no"}]}"#;
@@ -395,7 +414,7 @@ async fn credentials_come_from_the_secret_and_what_is_wrong_with_it_is_said() {
     let status = stage.until(&app(), |status| told(status, "Ready").starts_with("False")).await;
     assert_eq!(
         told(&status, "Ready"),
-        "False AuthenticationFailed: failed to configure authentication options: failed to get secret 'flux-system/login': secrets \"login\" not found"
+        "False AuthenticationFailed: failed to configure authentication options: secrets \"login\" not found"
     );
     let config = json!({ "auths": { &stage.registry.host: { "username": "robot", "password": "secret" } } });
     let secret = json!({
@@ -453,7 +472,7 @@ async fn policies_without_an_answer_say_so_as_flux_does() {
         [
             repository(
                 host,
-                "  accessFrom: {namespaceSelectors: [{matchLabels: {kubernetes.io/metadata.name: apps}}]}\n",
+                "  accessFrom: {namespaceSelectors: [{matchLabels: {kubernetes.io/metadata.name: apps}}, {matchLabels: {team: web}}]}\n",
             ),
             policy("range", "flux-system", "policy: {semver: {range: a}}"),
             policy("filter", "flux-system", "policy: {alphabetical: {}}, filterTags: {pattern: '['}"),
@@ -462,6 +481,7 @@ async fn policies_without_an_answer_say_so_as_flux_does() {
             policy("lost", "flux-system", SEMVER).replace("{name: app, namespace", "{name: gone, namespace"),
             policy("denied", "elsewhere", SEMVER),
             policy("granted", "apps", SEMVER),
+            policy("labelled", "web", SEMVER),
         ]
         .concat()
     })
@@ -493,6 +513,12 @@ async fn policies_without_an_answer_say_so_as_flux_does() {
         assert_eq!(condition(&status, "Reconciling").is_some(), !stalled, "{status}");
     }
     stage.ready(&ObjectKey::new(Kind::ImagePolicy, "apps", "granted")).await;
+    // A namespace gets the label that is asked for.
+    let labelled = ObjectKey::new(Kind::ImagePolicy, "web", "labelled");
+    stage.until(&labelled, |status| told(status, "Ready").starts_with("False AccessDenied")).await;
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {team: web}}\n";
+    std::fs::write(stage.dir.path().join("manifests/namespace.yaml"), namespace).unwrap();
+    stage.ready(&labelled).await;
     stage.stop().await;
 }
 

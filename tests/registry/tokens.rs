@@ -116,6 +116,23 @@ async fn one_persons_token_is_not_used_for_another() {
 }
 
 #[tokio::test]
+async fn a_scope_that_was_named_for_one_image_is_not_asked_for_with_another() {
+    let registry = Registry::start().await;
+    registry.guard_with_tokens(None);
+    registry.shelf().push("1.0", "x");
+    let client = client();
+    client.tags(&registry.request()).await.unwrap();
+    // The token is refused, and the refusal names the scope of `team/app`.
+    registry.shelf().tokens.clear();
+    client.tags(&registry.request()).await.unwrap();
+    registry.asked();
+    let mut other = registry.request();
+    other.image = sluice::source::ImageName::parse(&format!("{}/team/other", registry.host)).unwrap();
+    assert!(client.tags(&other).await.unwrap_err().contains("repository not found"));
+    assert_eq!(registry.asked()[0], "GET /token?service=registry&scope=repository%3Ateam%2Fother%3Apull");
+}
+
+#[tokio::test]
 async fn h85_credentials_are_not_sent_to_a_realm_at_another_host() {
     let (registry, thief) = (Registry::start().await, Registry::start().await);
     let client = client();

@@ -331,7 +331,7 @@ async fn h76_s34_documents_of_one_sha1_are_two_blobs_and_a_pack_that_swaps_them_
     // with the files stored as they are in the pack, so that one can be put in place of the other on the way
     let world = world_with(|server| server, layers, SourceLimits::default()).await;
     git(world.repository.path(), &["config", "pack.compression", "0"]);
-    git(world.repository.path(), &["config", "core.compression", "0"]);
+    git(world.repository.path(), &["config", "pack.window", "0"]);
     world.repository.commit("main", &[Write("one.pdf", &one), Write("other.pdf", &other)], "both").unwrap();
     let id = |name: &str| git(world.repository.path(), &["rev-parse", &format!("main:{name}")]);
     // git's ids cover a header, behind which the documents no longer collide
@@ -446,7 +446,7 @@ async fn h77_endless_progress_beside_a_pack_ends_and_a_fatal_word_is_escaped() {
             };
             let id = "0123456789012345678901234567890123456789";
             let body = match kind {
-                "advertisement" => Body::from("001e# service=git-upload-pack\n0000000eversion 2\n000fls-refs=u\n0013fetch=shallow\n0000"),
+                "advertisement" => Body::from("001e# service=git-upload-pack\n0000000eversion 2\n000els-refs=u\n0012fetch=shallow\n0000"),
                 _ => {
                     let asked = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
                     if asked.windows(15).any(|part| part == b"command=ls-refs") {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kube_sim::{ClusterHandle, Simulator};
@@ -86,6 +87,11 @@ impl Pipeline {
         self.servers.shutdown().await;
     }
 
+    /// A file of the manifests.
+    pub fn manifest(&self, file: &str) -> PathBuf {
+        self.dir.path().join("manifests").join(file)
+    }
+
     pub fn status(&self, key: &ObjectKey) -> Value {
         self.objects.get(key).map(|object| object.status_json()).unwrap_or_default()
     }
@@ -126,18 +132,44 @@ impl Pipeline {
         .await;
     }
 
+    /// Helm's records of a release on a member: revision and status, oldest first.
+    pub fn records(&self, member: u8) -> Vec<(u64, String)> {
+        let name = format!("app-member{member}-app");
+        let mut all: Vec<(u64, String)> = self
+            .member(member)
+            .list("v1", "secrets", Some("gitops-project"))
+            .iter()
+            .filter(|secret| secret["metadata"]["labels"]["name"] == name)
+            .map(|secret| {
+                let label = |key: &str| secret["metadata"]["labels"][key].as_str().unwrap().to_owned();
+                (label("version").parse().unwrap(), label("status"))
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
     /// Commits an edit and asks for the source to be looked at, as somebody without a webhook would.
     pub async fn push(&self, from: &str, to: &str, path: &str) {
-        let repository = self.repository.clone();
-        let (from, to, path) = (from.to_owned(), to.to_owned(), path.to_owned());
-        tokio::task::spawn_blocking(move || {
-            let text = repository.read("master", &path).unwrap().unwrap();
-            assert!(text.contains(&from), "`{from}` is not in {path}: {text}");
-            let text = text.replace(&from, &to);
-            repository.commit("master", &[Change::Write(&path, text.as_bytes())], "Change it").unwrap();
-        })
-        .await
-        .unwrap();
+        self.edit(from, to, path);
+        self.look().await;
+    }
+
+    /// Commits an edit, and tells nobody.
+    pub fn edit(&self, from: &str, to: &str, path: &str) {
+        let text = self.repository.read("master", path).unwrap().unwrap();
+        assert!(text.contains(from), "`{from}` is not in {path}: {text}");
+        let text = text.replace(from, to);
+        self.commit(&[Change::Write(path, text.as_bytes())]);
+    }
+
+    /// Commits any changes, and tells nobody.
+    pub fn commit(&self, changes: &[Change<'_>]) {
+        tokio::task::block_in_place(|| self.repository.commit("master", changes, "Change it").unwrap());
+    }
+
+    /// Asks for the source to be looked at.
+    pub async fn look(&self) {
         let source = ObjectKey::new(Kind::GitRepository, "gitops-project", "git-repo");
         let asked = [("reconcile.fluxcd.io/requestedAt".to_owned(), uuid::Uuid::new_v4().to_string())];
         self.objects.annotate(&source, asked.into()).await.unwrap();

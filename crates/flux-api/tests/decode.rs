@@ -235,7 +235,7 @@ fn rules_over_several_fields() {
 }
 
 #[test]
-fn s4_and_h45_bad_intervals() {
+fn h45_s4_bad_intervals() {
     let long = "9".repeat(5000) + "s";
     for interval in [
         json!(5),

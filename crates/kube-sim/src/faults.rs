@@ -26,3 +26,35 @@ pub enum Fault {
     /// Answers correctly, but only after this long.
     Delay(Duration),
 }
+
+/// One request, as somebody sees it who stands beside the server. See [`crate::ClusterHandle::on_request`].
+#[derive(Debug, Clone, Copy)]
+pub struct Passing<'r> {
+    /// `GET`, `PATCH` …
+    pub method: &'r str,
+    /// The path below the cluster, without the query.
+    pub path: &'r str,
+    /// Where the request is.
+    pub moment: Moment,
+}
+
+/// Where a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It has arrived, nothing was done about it.
+    Arrived,
+    /// What it asked for is done, the answer is not sent yet.
+    Done,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Pass,
+    /// The connection is closed without an answer.
+    Cut,
+}
+
+/// Somebody who stands beside the server.
+pub type Observer = std::sync::Arc<dyn Fn(&Passing<'_>) -> Verdict + Send + Sync>;

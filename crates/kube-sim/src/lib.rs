@@ -22,5 +22,5 @@ mod store;
 mod watch;
 mod workloads;
 
-pub use faults::Fault;
+pub use faults::{Fault, Moment, Observer, Passing, Verdict};
 pub use server::{ClusterHandle, ServeError, Simulator};

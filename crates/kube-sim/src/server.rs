@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::Writer;
-use crate::faults::Fault;
+use crate::faults::{Fault, Moment, Observer, Passing, Verdict};
 use crate::handlers::{self, Request, failure_answer};
 use crate::select::Selector;
 use crate::status;
@@ -228,8 +228,19 @@ async fn serve(shared: Arc<Shared>, request: http::Request<Incoming>) -> Result<
         Ok(body) => body.to_bytes(),
         Err(_) => return Ok(failure_answer(&status::too_large())),
     };
+    let observer = cluster.observer();
     let request = Request { method: head.method, path: rest, query, headers: head.headers, body };
-    Ok(handlers::answer(&cluster, &request))
+    let tell = |moment| match &observer {
+        Some(observer) => {
+            let passing = Passing { method: request.method.as_str(), path: &request.path, moment };
+            if observer(&passing) == Verdict::Cut { Err(CutOff) } else { Ok(()) }
+        }
+        None => Ok(()),
+    };
+    tell(Moment::Arrived)?;
+    let answer = handlers::answer(&cluster, &request);
+    tell(Moment::Done)?;
+    Ok(answer)
 }
 
 async fn disturbed(
@@ -288,6 +299,12 @@ impl ClusterHandle {
     /// Switches a fault on, or with `None` everything back to normal.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.cluster.set_fault(fault);
+    }
+
+    /// Lets somebody watch every request from now on, before it is handled and before it is answered, and cut it off.
+    /// It must not block for long: it stands in the way of the request.
+    pub fn on_request(&self, observer: Option<Observer>) {
+        self.cluster.set_observer(observer);
     }
 
     /// Makes every watch position so far too old, as an etcd compaction does.

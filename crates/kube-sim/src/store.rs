@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::apply::{self, Writer, comparable};
-use crate::faults::Fault;
+use crate::faults::{Fault, Observer};
 use crate::resources::{self, Resource};
 use crate::select::Selector;
 use crate::status::{self, Failure};
@@ -54,6 +54,7 @@ struct State {
     next_address: u32,
     next_node_port: u32,
     fault: Option<Fault>,
+    observer: Option<Observer>,
 }
 
 /// A write as a handler hands it in.
@@ -83,6 +84,7 @@ impl Cluster {
                 next_address: 10,
                 next_node_port: 30_000,
                 fault: None,
+                observer: None,
             }),
             version: watch::channel(1).0,
             requests: AtomicU64::new(0),
@@ -108,6 +110,14 @@ impl Cluster {
 
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.lock().fault.clone()
+    }
+
+    pub(crate) fn set_observer(&self, observer: Option<Observer>) {
+        self.lock().observer = observer;
+    }
+
+    pub(crate) fn observer(&self) -> Option<Observer> {
+        self.lock().observer.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -341,3 +341,47 @@ async fn what_is_not_stored_is_not_shown() {
     assert_eq!(interval(&objects, "a"), "3m0s");
     let _: Value = object.to_json();
 }
+
+#[tokio::test]
+async fn labels_of_namespaces_are_those_of_their_manifests_and_the_one_all_have() {
+    let text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {team: web}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {env: prod}}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: 'not a name'}\n";
+    let objects = holding(text).await;
+    let pairs = |name: &str| {
+        let labels = objects.namespace_labels(name);
+        labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(pairs("web"), "env=prod kubernetes.io/metadata.name=web team=web");
+    assert_eq!(pairs("other"), "kubernetes.io/metadata.name=other");
+    assert!(problems(&objects).is_empty());
+}
+
+#[tokio::test]
+async fn a_staged_status_is_shown_at_once_and_kept_when_its_job_ends() {
+    let objects = holding(&(git_manifest("a", "1m") + "---\n" + &git_manifest("b", "1m"))).await;
+    let uid = |name: &str| get(&objects, &git(name)).metadata().uid.clone();
+    let (a, b) = (uid("a"), uid("b"));
+    let mut changes = objects.subscribe();
+    let status = json!({"observedGeneration": 1});
+    objects.stage_status(&git("a"), &a, &status).unwrap();
+    objects.stage_status(&git("a"), &a, &status).unwrap();
+    assert_eq!(get(&objects, &git("a")).status_json(), status);
+    assert_eq!(told(&mut changes), [("GitRepository/apps/a".to_owned(), ChangeKind::StatusChanged)]);
+    let wrong = objects.stage_status(&git("a"), &b, &json!({})).unwrap_err();
+    assert!(matches!(wrong, ChangeError::UidMismatch { .. }));
+
+    // A job that could not be ended leaves it to the next one.
+    let keys = [git("a"), git("b")];
+    let mut unsaved = objects.unsaved(&keys).await;
+    assert_eq!(unsaved.take_records().len(), 1);
+    drop(unsaved);
+    let mut unsaved = objects.unsaved(&keys).await;
+    let records = unsaved.take_records();
+    assert_eq!((records.len(), &records[0].object, &records[0].status), (1, &git("a"), &status));
+    // What comes after the records were taken is not kept with them.
+    objects.stage_status(&git("a"), &a, &json!({"observedGeneration": 2})).unwrap();
+    unsaved.kept();
+    let mut unsaved = objects.unsaved(&keys).await;
+    assert_eq!(unsaved.take_records()[0].status, json!({"observedGeneration": 2}));
+    unsaved.kept();
+    assert!(objects.unsaved(&keys).await.take_records().is_empty());
+}

@@ -289,7 +289,7 @@ async fn h44_bad_names_are_refused() {
 }
 
 #[tokio::test]
-async fn s4_bad_duration_stalls_only_its_object() {
+async fn h45_s4_a_bad_duration_stalls_only_its_object() {
     for bad in ["5", "-1s", "1y", "9999999h", "\"\"", "1e9h", "-5s"] {
         let mut text = git_manifest("bad", bad);
         for number in 0..99 {

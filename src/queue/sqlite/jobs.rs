@@ -29,7 +29,8 @@ INSERT INTO jobs (id, object, state, payload, priority, due_at, created_at)
             max($5, CASE WHEN $6 THEN coalesce((SELECT until FROM troubles WHERE object = $2), 0) ELSE $5 END), $7)
     ON CONFLICT (object) WHERE state = 'pending' DO UPDATE SET
         due_at = min(jobs.due_at, excluded.due_at),
-        priority = max(jobs.priority, excluded.priority)
+        priority = max(jobs.priority, excluded.priority),
+        attempts = CASE WHEN $10 THEN 0 ELSE jobs.attempts END
     RETURNING id, payload;
 INSERT OR IGNORE INTO job_causes (job_id, kind, delivery_id, at)
     SELECT id, $8, $9, $7 FROM jobs WHERE object = $2 AND state = 'pending';
@@ -44,6 +45,8 @@ pub(in super::super) async fn enqueue(
 ) -> sqlx::Result<JobId> {
     // An object that was set aside waits, unless somebody did something about it.
     let waits = matches!(job.cause.kind, CauseKind::Interval | CauseKind::Start | CauseKind::Dependency);
+    // How often the old work failed says nothing about new work: its backoff begins anew.
+    let is_new = !matches!(job.cause.kind, CauseKind::Interval | CauseKind::Start);
     let hint = super::text(&job.payload)?;
     let rows = sqlx::query(ENQUEUE)
         .bind(JobId::generate().as_str().to_owned())
@@ -55,6 +58,7 @@ pub(in super::super) async fn enqueue(
         .bind(now)
         .bind(job.cause.kind.as_str())
         .bind(job.cause.delivery.as_ref().map_or("", |id| id.as_str()))
+        .bind(is_new)
         .fetch_all(&mut *conn)
         .await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;

@@ -2,6 +2,7 @@
 //!
 //! Functions that write take a connection inside the writer's transaction; functions that read take any.
 
+mod check;
 mod deliveries;
 mod facts;
 mod jobs;
@@ -12,6 +13,8 @@ mod statuses;
 mod steps;
 mod tags;
 
+pub use check::StoreReport;
+pub(super) use check::check;
 pub(super) use deliveries::{delivery, list_deliveries, record};
 pub(super) use facts::facts;
 pub(super) use jobs::{
@@ -20,6 +23,7 @@ pub(super) use jobs::{
 pub(super) use open::{checkpoint, connect_writer, open, quick_check};
 pub(super) use outbox::{
     claim_messages, enqueue_messages, finish_message, list_messages, next_message_due, shift_messages,
+    take_back_messages,
 };
 pub(super) use retention::tidy;
 pub(super) use statuses::{

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Row, SqlSafeStr, SqliteConnection, SqlitePool};
 use super::super::{OpenError, QueueSettings};
 
 /// The database's file name in the state directory.
-const STORE: &str = "store.db";
+pub(super) const STORE: &str = "store.db";
 /// The file whose lock says that a process owns the store; it holds that process's id.
 const LOCK: &str = "store.lock";
 /// Above this size the integrity check runs beside the agent, so that a large store does not delay the start.
@@ -133,7 +133,7 @@ fn take_lock(state_dir: &Path, path: &Path) -> Result<Arc<File>, OpenError> {
     Ok(Arc::new(lock))
 }
 
-fn base_options(path: &Path, settings: &QueueSettings) -> SqliteConnectOptions {
+pub(super) fn base_options(path: &Path, settings: &QueueSettings) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -208,7 +208,7 @@ async fn migrate(path: &Path, conn: &mut SqliteConnection, migrations: &Migrator
 }
 
 /// The newest migration applied; 0 for an empty file.
-async fn schema_version(conn: &mut SqliteConnection) -> sqlx::Result<i64> {
+pub(super) async fn schema_version(conn: &mut SqliteConnection) -> sqlx::Result<i64> {
     let tables: i64 =
         sqlx::query("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'")
             .fetch_one(&mut *conn)
@@ -220,7 +220,7 @@ async fn schema_version(conn: &mut SqliteConnection) -> sqlx::Result<i64> {
     sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations").fetch_one(conn).await?.try_get(0)
 }
 
-fn refuse(path: &Path, error: &sqlx::Error) -> OpenError {
+pub(super) fn refuse(path: &Path, error: &sqlx::Error) -> OpenError {
     let path = path.to_owned();
     match super::code_of(error).map(|code| code & 0xff) {
         Some(11 | 26) => OpenError::Corrupt { path, reason: error.to_string() },

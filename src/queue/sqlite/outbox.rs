@@ -36,6 +36,17 @@ pub(in super::super) async fn enqueue_messages(
     Ok(())
 }
 
+/// Messages whose sender is known to be gone with its process wait again, and are sent at once.
+pub(in super::super) async fn take_back_messages(conn: &mut SqliteConnection, now: i64) -> sqlx::Result<u64> {
+    sqlx::query(
+        "UPDATE messages SET state = 'pending', due_at = ?1, lease_until = NULL WHERE state = 'sending'",
+    )
+    .bind(now)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
 /// Hands out due messages, and those whose sender is gone.
 pub(in super::super) async fn claim_messages(
     conn: &mut SqliteConnection,

@@ -97,24 +97,62 @@ pub(super) async fn tell(
     Ok(Story { deliveries, jobs, steps, messages })
 }
 
-/// The story of the deliveries whose id, or whose sender's id, begins with `prefix`.
+/// The story of the deliveries whose id, or whose sender's id, begins with `prefix`, and how many these are. What
+/// became of commits that one of them made us make belongs to it, also where the forge's hook for such a commit was
+/// faster than we were.
 pub(in super::super) async fn story_of_delivery(
     conn: &mut SqliteConnection,
     prefix: &str,
-) -> sqlx::Result<Story> {
+) -> sqlx::Result<(usize, Story)> {
     let mut deliveries = find(conn, By::Id, prefix, STORY_DELIVERIES).await?;
     if deliveries.is_empty() {
         deliveries = find(conn, By::Sender, prefix, STORY_DELIVERIES).await?;
     }
-    tell(conn, deliveries).await
+    let count = deliveries.len();
+    if let [only] = deliveries.as_slice() {
+        let made: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT commit_id FROM steps WHERE delivery_id = ?1 AND step = 'commit' AND commit_id IS NOT NULL
+             LIMIT ?2",
+        )
+        .bind(only.id.as_str())
+        .bind(STORY_DELIVERIES)
+        .fetch_all(&mut *conn)
+        .await?;
+        for commit in made {
+            deliveries.extend(find(conn, By::Commit, &commit, STORY_DELIVERIES).await?);
+        }
+        by_arrival(&mut deliveries);
+    }
+    Ok((count, tell(conn, deliveries).await?))
 }
 
-/// The story of a commit: the deliveries that named it, and whatever was done at it, pushed or polled.
+/// Each once, oldest first: ids sort by arrival.
+fn by_arrival(deliveries: &mut Vec<DeliverySummary>) {
+    deliveries.sort_by(|a, b| a.id.cmp(&b.id));
+    deliveries.dedup_by(|a, b| a.id == b.id);
+}
+
+/// The story of a commit: the deliveries that named it or made us make it, and whatever was done at it, pushed or
+/// polled.
 pub(in super::super) async fn story_of_commit(
     conn: &mut SqliteConnection,
     prefix: &str,
 ) -> sqlx::Result<Story> {
-    let deliveries = find(conn, By::Commit, prefix, STORY_DELIVERIES).await?;
+    let mut deliveries = find(conn, By::Commit, prefix, STORY_DELIVERIES).await?;
+    // A commit of our own began with an image's hook, which knew nothing of it; the forge's hook for it came later.
+    let makers: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT delivery_id FROM steps WHERE commit_id >= ?1 AND commit_id < ?2
+           AND step = 'commit' AND delivery_id IS NOT NULL ORDER BY delivery_id LIMIT ?3",
+    )
+    .bind(prefix)
+    .bind(super::upper_bound(prefix))
+    .bind(STORY_DELIVERIES)
+    .fetch_all(&mut *conn)
+    .await?;
+    for id in makers {
+        deliveries.extend(find(conn, By::Id, &id, 1).await?);
+    }
+    by_arrival(&mut deliveries);
     let mut story = tell(conn, deliveries).await?;
     let known = super::text(&story.jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>())?;
     let rows = sqlx::query(

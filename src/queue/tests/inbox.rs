@@ -188,6 +188,51 @@ async fn explain_tells_a_delivery_from_push_to_message() {
 }
 
 #[tokio::test]
+async fn the_story_of_a_commit_of_our_own_begins_with_what_made_us_make_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await;
+    let delivery = store.delivery("image");
+    let hook = delivery.id.clone();
+    let job = store.push(app(), &hook, "1");
+    store.queue.record_delivery(delivery, vec![job]).await.unwrap();
+    let job = store.claim_one().await;
+    let made = |step: &str, revision: &str| Step {
+        job: Some(job.id.clone()),
+        delivery: Some(hook.clone()),
+        object: app(),
+        step: step.into(),
+        cluster: None,
+        revision: Some(crate::model::Revision::new(revision)),
+        started_at: store.clock.now(),
+        duration: Duration::ZERO,
+        outcome: StepOutcome::Done,
+        detail: String::new(),
+    };
+    let steps = vec![made("fetch", "main@sha1:aaa1"), made("commit", "main@sha1:bbb2")];
+    let result = JobResult { steps, ..JobResult::of(JobOutcome::Done) };
+    store.queue.finish(&job.lease, result).await.unwrap();
+    let deliveries = async |commit: &str| {
+        let story = store.queue.story_of_commit(commit).await.unwrap();
+        story.deliveries.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>()
+    };
+    assert_eq!(deliveries("bbb2").await, [hook.clone()]);
+    assert!(deliveries("aaa1").await.is_empty(), "the commit before was not made by it");
+
+    // The forge's hook for the commit: what it sets off belongs to the chain that made the commit.
+    let forge = NewDelivery {
+        facts: json!({"kind": "push", "ref": "refs/heads/main", "commit": "bbb2"}),
+        ..store.delivery("forge")
+    };
+    let (later, job) = (forge.id.clone(), store.push(app(), &forge.id, "1"));
+    store.queue.record_delivery(forge, vec![job]).await.unwrap();
+    assert_eq!(deliveries("bbb2").await, [hook.clone(), later.clone()]);
+    let chain = store.queue.story_of_delivery(hook.as_str()).await.unwrap();
+    assert_eq!((chain.deliveries.len(), chain.jobs.len()), (2, 2));
+    let alone = store.queue.story_of_delivery(later.as_str()).await.unwrap();
+    assert_eq!((alone.deliveries.len(), alone.jobs.len()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_polled_commit_has_a_story_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await;

@@ -75,6 +75,26 @@ async fn two_tags_pushed_at_once_are_both_in_the_hint() {
 }
 
 #[tokio::test]
+async fn new_work_does_not_inherit_the_backoff_of_the_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await;
+    store.queue.enqueue(vec![store.push(app(), &DeliveryId::generate(), "1")]).await.unwrap();
+    for attempts in 0..4 {
+        let job = store.claim_one().await;
+        assert_eq!(job.attempts, attempts);
+        store.finish(&job, JobOutcome::Retry { after: seconds(9), error: "refused".into() }).await;
+        store.clock.advance(seconds(9));
+    }
+    // A timer looks at the same work once more, a push brings other work.
+    store.queue.enqueue(vec![store.timer(app(), seconds(0))]).await.unwrap();
+    let job = store.claim_one().await;
+    assert_eq!(job.attempts, 4);
+    store.finish(&job, JobOutcome::Retry { after: seconds(9), error: "refused".into() }).await;
+    store.queue.enqueue(vec![store.push(app(), &DeliveryId::generate(), "2")]).await.unwrap();
+    assert_eq!(store.claim_one().await.attempts, 0);
+}
+
+#[tokio::test]
 async fn pushes_go_before_timers_and_the_longest_due_goes_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await;
@@ -171,7 +191,7 @@ async fn a_failed_attempt_waits_its_backoff_unless_a_push_comes() {
     store.finish(&job, JobOutcome::Retry { after: seconds(300), error: "no route".into() }).await;
     store.queue.enqueue(vec![store.push(app(), &DeliveryId::generate(), "1")]).await.unwrap();
     let job = store.claim_one().await;
-    assert_eq!(job.attempts, 2);
+    assert_eq!(job.attempts, 0, "the push is new work");
     store.finish(&job, JobOutcome::Failed { error: "gone".into() }).await;
     let story = store.queue.story_of_object(&app(), 1).await.unwrap();
     assert_eq!(story.jobs[0].state, JobState::Failed);

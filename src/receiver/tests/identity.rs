@@ -195,7 +195,7 @@ async fn s8_an_empty_or_missing_claim_matches_nothing() {
             let text = problem.to_string();
             assert!(text.contains(&format!("required field '{field}' for GCR receiver")), "{text}");
             let path = hook_path(b"s3cret", "gcr", "flux-system");
-            assert_eq!(world.send(post(&path, &[], &message(1))).await.status, 404);
+            assert_eq!(world.send(post(&path, &[], &message(1))).await.status, 503);
         }
     }
     assert_eq!(world.stored().await, 0);

@@ -192,6 +192,7 @@ async fn h18_s10_every_key_removed_nulled_or_of_another_type_is_read_or_refused(
     let receiver =
         receiver.iter().find(|one| one.name() == "hmac").unwrap().get::<flux_api::Receiver>().unwrap();
     let (listed, _) = plan::listed(&world.objects, receiver, false);
+    let listed = plan::objects_of(listed);
     let samples = samples();
     let recorded = samples.len();
     assert!(recorded > 0);

@@ -42,7 +42,10 @@ pub(super) struct Work<'a> {
 /// What came of it.
 pub(super) enum Outcome {
     /// Neither policies nor repository changed since the last run: nothing was looked at.
-    NothingNew,
+    NothingNew {
+        /// Where the repository stands.
+        revision: String,
+    },
     /// Everything stands as it should.
     UpToDate {
         /// What was checked out.
@@ -60,8 +63,8 @@ pub(super) struct Pushed {
     pub(super) message: String,
     /// What the status keeps as the source's revision: the new one, or with another push branch what was checked out.
     pub(super) observed_revision: String,
-    /// The references that stand at it now, and where they stood.
-    pub(super) references: Vec<(String, Option<String>)>,
+    /// The references that stand at it now.
+    pub(super) references: Vec<String>,
 }
 
 /// What stands on a push branch and wants a pull request.
@@ -127,7 +130,7 @@ pub(super) async fn bring_up_to_date(
         let base = check_out(run, work, known.take(), moved.take()).await?;
         let revision = base.revision.as_str().to_owned();
         if fresh && !must_look && tries == 0 && status.observed_source_revision.as_ref() == Some(&revision) {
-            return Ok((Outcome::NothingNew, None));
+            return Ok((Outcome::NothingNew { revision }, None));
         }
         let before = match plan.switches_branch() {
             true => push_branch(run, work).await?,
@@ -154,8 +157,7 @@ pub(super) async fn bring_up_to_date(
             return Ok((Outcome::UpToDate { revision }, proposal(before.commit.clone())));
         }
         let updates = updates(run, work, before.as_ref()).await?;
-        let stood: Vec<(String, Option<String>)> =
-            updates.iter().map(|update| (update.reference.clone(), update.expected.clone())).collect();
+        let references: Vec<String> = updates.iter().map(|update| update.reference.clone()).collect();
         match push(run, work, &commit, updates).await {
             Ok(()) => {
                 let pushed = Pushed {
@@ -167,7 +169,7 @@ pub(super) async fn bring_up_to_date(
                         true => revision,
                         false => format!("{}@sha1:{}", plan.push_branch, commit.commit),
                     },
-                    references: stood,
+                    references,
                 };
                 return Ok((Outcome::Pushed(pushed), proposal(commit.commit)));
             }

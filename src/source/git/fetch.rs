@@ -14,11 +14,13 @@ use tokio::sync::Semaphore;
 
 use super::address::Address;
 use super::checkout::{GitCheckout, ReferencingTag, RepositoryHandle, facts};
+use super::choice::{at_hand, choose};
 use super::error::{GitError, GitErrorKind, shown};
+use super::greeting::Greeting;
 use super::hosts::Hosts;
 use super::http::HttpClients;
 use super::kept::{self, FULL_DEPTH, Gate, Kept, Listing, Received};
-use super::protocol::{Conversation, FetchPlan, Greeting, Remote, RemoteRef};
+use super::protocol::{Conversation, FetchPlan, Remote, RemoteRef};
 use super::reference::{Target, commit_of, modern, parse_commit};
 use super::request::{GitCredentials, GitRequest};
 use super::ssh::SshClients;
@@ -44,10 +46,10 @@ pub(crate) struct Git {
 
 /// A commit that is here, and the reference it was found by.
 pub(crate) struct Found {
-    reference: String,
-    commit: Oid,
+    pub(crate) reference: String,
+    pub(crate) commit: Oid,
     /// The tag it was found by.
-    tag: Option<ReferencingTag>,
+    pub(crate) tag: Option<ReferencingTag>,
 }
 
 /// What a server said when asked for its references.
@@ -477,50 +479,6 @@ impl Git {
         let http = self.http.remote(address, &request.credentials, &request.tls, request.proxy.as_ref())?;
         Ok(Remote::Http(http))
     }
-}
-
-/// The pushed commit if it needs no network: it lies on the reference as last fetched, and is not behind what
-/// was last observed (an old delivery, replayed, must not turn the clock back).
-async fn at_hand(
-    kept: &Arc<Kept>,
-    target: &Target,
-    pushed: Option<Oid>,
-    observed: Option<Oid>,
-) -> Result<Option<Found>, GitErrorKind> {
-    let (Some(commit), Some(reference)) = (pushed, target.reference()) else {
-        return Ok(None);
-    };
-    kept.run(move |repository| {
-        let known = kept::head_of(repository, &reference)
-            .filter(|_| kept::holds(repository, commit) && !is_behind(repository, commit, observed))
-            .filter(|head| kept::contains(repository, *head, commit));
-        Ok(known.map(|_| Found { reference, commit, tag: None }))
-    })
-    .await
-}
-
-fn is_behind(repository: &git2::Repository, commit: Oid, observed: Option<Oid>) -> bool {
-    observed.is_some_and(|observed| kept::contains(repository, observed, commit))
-}
-
-/// Among the heads: the youngest tag; then the pushed commit if the head contains it, else the head.
-fn choose(
-    repository: &git2::Repository,
-    heads: &[(String, Oid)],
-    pushed: Option<Oid>,
-    observed: Option<Oid>,
-) -> Result<Found, GitErrorKind> {
-    let when =
-        |commit: Oid| repository.find_commit(commit).map_or(i64::MIN, |commit| commit.time().seconds());
-    let Some((reference, head)) = heads.iter().max_by_key(|(_, commit)| when(*commit)) else {
-        return Err(GitErrorKind::Protocol("no reference left".into()));
-    };
-    let commit = pushed
-        .filter(|commit| commit != head && kept::holds(repository, *commit))
-        .filter(|commit| !is_behind(repository, *commit, observed))
-        .filter(|commit| kept::contains(repository, *head, *commit))
-        .unwrap_or(*head);
-    Ok(Found { reference: reference.clone(), commit, tag: None })
 }
 
 pub(crate) fn address(request: &GitRequest) -> Result<Address, GitError> {

@@ -15,8 +15,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 
 use super::error::{GitErrorKind, shown};
+use super::greeting::Greeting;
 use super::pack::PackScanner;
-use super::protocol::{Boundary, FetchPlan, Greeting, PackStream, RemoteRef};
+use super::protocol::{Boundary, FetchPlan, PackStream, RemoteRef};
 
 /// Generations of a first fetch, and the window within which a pushed commit is told to lie on its branch.
 /// Enough for an amended or rebased branch to share history with what we hold.

@@ -6,9 +6,11 @@
 
 mod address;
 mod checkout;
+mod choice;
 mod commit;
 mod error;
 mod fetch;
+mod greeting;
 mod hosts;
 mod http;
 mod kept;

@@ -370,6 +370,8 @@ fn said(reason: &str, printed: &[u8]) -> String {
     let lines =
         printed.lines().map(|line| line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or(""));
     let lines = lines.map(str::trim).filter(|line| line.chars().any(char::is_alphanumeric));
+    // git prints the reason itself as well: `error: hook declined to update refs/heads/main`
+    let lines = lines.filter(|line| !(line.starts_with("error: ") && line.contains(reason)));
     let printed = lines.collect::<Vec<_>>().join("; ");
     let both = if printed.is_empty() { reason.to_owned() } else { format!("{reason}: {printed}") };
     shown(&both, WORDS)

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use git2::Oid;
 
 use super::error::{GitErrorKind, shown};
+use super::greeting::{Greeting, read_greeting};
 use super::pkt::{ByteSource, Pkt, PktReader, put_data, put_flush};
-use super::protocol::{AGENT, CHATTER_BYTES, Greeting, REFERENCE_BYTES, Remote, RemoteRef, read_greeting};
+use super::protocol::{AGENT, CHATTER_BYTES, REFERENCE_BYTES, Remote, RemoteRef};
 
 const RECEIVE_PACK: &str = "git-receive-pack";
 /// What a server may say about the references of one push.

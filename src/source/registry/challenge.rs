@@ -28,6 +28,19 @@ pub(super) struct Realm {
     pub(super) scope: Option<String>,
 }
 
+impl Challenge {
+    /// The challenge for whatever image, and the scope it named for this one.
+    pub(super) fn without_scope(self) -> (Self, Option<String>) {
+        match self {
+            Self::Basic => (Self::Basic, None),
+            Self::Bearer(mut realm) => {
+                let scope = realm.scope.take();
+                (Self::Bearer(realm), scope)
+            }
+        }
+    }
+}
+
 /// The first challenge that we know how to meet.
 pub(super) fn of(headers: &HeaderMap) -> Option<Challenge> {
     let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());

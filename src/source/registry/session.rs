@@ -26,6 +26,8 @@ pub(super) struct Session<'a> {
     /// Names registry, transport and credentials: what is remembered between questions belongs to it.
     identity: [u8; 32],
     known: Known,
+    /// What the registry missed in our last token.
+    scope: Option<String>,
 }
 
 /// One HTTP request, before it is authorized.
@@ -45,14 +47,19 @@ impl<'a> Session<'a> {
         let identity = request.identity();
         let remembered = room.known.lock().expect("held for one look-up").get(&identity).cloned();
         if let Some(known) = remembered {
-            return Ok(Self { room, request, identity, known });
+            return Ok(Self { room, request, identity, known, scope: None });
         }
         let endpoint = request.image.endpoint();
         let base = |scheme: &str| {
             Url::parse(&format!("{scheme}://{endpoint}/")).map_err(|error| Kind::Protocol(error.to_string()))
         };
-        let mut session =
-            Self { room, request, identity, known: Known { base: base("https")?, challenge: None } };
+        let mut session = Self {
+            room,
+            request,
+            identity,
+            known: Known { base: base("https")?, challenge: None },
+            scope: None,
+        };
         session.known.challenge = if request.insecure || request.image.is_local() {
             session.greet_either(base("http")?).await?
         } else {
@@ -85,7 +92,9 @@ impl<'a> Session<'a> {
         let response = self.send_again(&call, pauses).await?;
         // Some registries answer 403 or 404 here; only a challenge tells something.
         Ok(match response.status() {
-            StatusCode::UNAUTHORIZED => challenge::of(response.headers()),
+            StatusCode::UNAUTHORIZED => {
+                challenge::of(response.headers()).map(|challenge| challenge.without_scope().0)
+            }
             _ => None,
         })
     }
@@ -105,6 +114,10 @@ impl<'a> Session<'a> {
 
     pub(super) fn identity(&self) -> &[u8; 32] {
         &self.identity
+    }
+
+    pub(super) fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
     }
 
     pub(super) fn base(&self) -> &Url {
@@ -134,10 +147,14 @@ impl<'a> Session<'a> {
             return Ok(response);
         }
         // A token that has run out or lacks a scope, or a registry that was open to all when it was greeted.
-        let wanted = challenge::of(response.headers());
-        if wanted.is_some() && wanted != self.known.challenge {
-            self.known.challenge = wanted;
-            self.remember();
+        if let Some(wanted) = challenge::of(response.headers()) {
+            // The scope is this image's; what is remembered is for all images of the registry.
+            let (wanted, scope) = wanted.without_scope();
+            self.scope = scope;
+            if self.known.challenge.as_ref() != Some(&wanted) {
+                self.known.challenge = Some(wanted);
+                self.remember();
+            }
         }
         let again = matches!(self.known.challenge, Some(Challenge::Bearer(_)))
             || self.known.challenge.is_some() && call.authorization.is_none();

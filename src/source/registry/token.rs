@@ -44,7 +44,7 @@ struct Answer {
 impl Session<'_> {
     /// A token for reading the image; a kept one unless `anew`.
     pub(super) async fn token(&self, realm: &Realm, anew: bool) -> Result<SecretString, Kind> {
-        let scopes = self.scopes(realm);
+        let scopes = self.scopes();
         let key = self.key(realm, &scopes);
         let now = self.room.clock.now();
         if !anew {
@@ -76,11 +76,11 @@ impl Session<'_> {
     }
 
     /// Pulling this image, and whatever else the registry named.
-    fn scopes(&self, realm: &Realm) -> Vec<String> {
+    fn scopes(&self) -> Vec<String> {
         let own = format!("repository:{}:pull", self.request.image.repository());
-        let named = realm.scope.clone().filter(|scope| *scope != own && scope.starts_with("repository:"));
+        let named = self.scope().filter(|scope| *scope != own && scope.starts_with("repository:"));
         // Some look only at the first scope, and the one that was missed is the registry's.
-        named.into_iter().chain([own]).collect()
+        named.map(str::to_owned).into_iter().chain([own]).collect()
     }
 
     fn key(&self, realm: &Realm, scopes: &[String]) -> [u8; 32] {
