@@ -105,7 +105,7 @@ data:
             "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: app, namespace: apps}}\nspec:\n  interval: 1m\n  chart: {{spec: {{chart: app, sourceRef: {{kind: GitRepository, name: app}}}}}}\n  valuesFrom: {values_from}\n"
         );
         match flux_api::decode(&goyaml::yaml_to_json(&manifest).unwrap()).unwrap() {
-            flux_api::FluxObject::HelmRelease(release) => release,
+            flux_api::FluxObject::HelmRelease(release) => *release,
             other => panic!("{}", other.kind()),
         }
     }
