@@ -162,7 +162,7 @@ fn template(args: &TemplateArgs, invalid: &mut String) -> anyhow::Result<String>
     if args.output_dir.is_empty() {
         Ok(rendered.template_output(&options)?)
     } else {
-        write_files(args, &rendered, &release.name)
+        write_files(args, &rendered, &release.name, invalid)
     }
 }
 
@@ -298,8 +298,13 @@ fn read_file(path: &str) -> anyhow::Result<Vec<u8>> {
     Ok(data)
 }
 
-/// `--output-dir`: one file per template; stdout names the files.
-fn write_files(args: &TemplateArgs, rendered: &Rendered, release: &str) -> anyhow::Result<String> {
+/// `--output-dir`: one file per template; stdout names the files, those before an error too.
+fn write_files(
+    args: &TemplateArgs,
+    rendered: &Rendered,
+    release: &str,
+    written_before: &mut String,
+) -> anyhow::Result<String> {
     let mut written = String::new();
     let top = args.output_dir.clone();
     let directory = if args.release_name { format!("{top}/{release}") } else { top.clone() };
@@ -335,6 +340,7 @@ fn write_files(args: &TemplateArgs, rendered: &Rendered, release: &str) -> anyho
         }
     }
     if let Some(missing) = args.show_only.first() {
+        *written_before = written;
         bail!("could not find template {missing} in chart");
     }
     written.push('\n');
@@ -448,6 +454,11 @@ mod tests {
         args.output_dir = out.path().to_string_lossy().into_owned();
         let printed = printed(&args).unwrap();
         assert_eq!(printed.lines().count(), 4);
+        // Nothing is left for `--show-only` to find.
+        let mut before = String::new();
+        let shown = TemplateArgs { show_only: vec!["templates/b.yaml".to_owned()], ..args.clone() };
+        assert!(template(&shown, &mut before).is_err());
+        assert_eq!(before.trim_end(), printed.trim_end());
         let text = fs::read_to_string(out.path().join("app/templates/b.yaml")).unwrap();
         assert_eq!(text, "---\n# Source: app/templates/b.yaml\nkind: Secret\nk: 37\n\n");
     }

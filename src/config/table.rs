@@ -168,3 +168,20 @@ pub(super) const TABLE: &[Row] = &[
 pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An agent works on all the objects it has: there is no shard whose scope could be wider than it was told. A setting
+    /// that cuts the objects up needs a test that each part keeps to its namespaces.
+    #[test]
+    fn s23_no_setting_cuts_the_objects_into_shards() {
+        let cuts = |row: &&Row| {
+            row.scope != Client
+                && ["shard", "selector", "watch", "namespaces"].iter().any(|word| row.name.contains(word))
+        };
+        let names: Vec<_> = TABLE.iter().filter(cuts).map(|row| row.name).collect();
+        assert_eq!(names, [""; 0]);
+    }
+}

@@ -195,10 +195,10 @@ mod tests {
 
     #[test]
     fn aliases_and_merges_reach_the_head() {
-        let doc = "spec: &s {annotations: {a: x}, name: n}\nmetadata:\n  <<: *s\nkind: *k\n";
+        let doc = "spec: &s {annotations: {a: x}, name: web}\nmetadata:\n  <<: *s\nkind: *k\n";
         assert!(Head::parse(doc).is_err());
         let head = Head::parse(&doc.replace("*k", "K")).unwrap();
-        assert_eq!((head.name.as_str(), head.annotations["a"].as_str()), ("n", "x"));
+        assert_eq!((head.name.as_str(), head.annotations["a"].as_str()), ("web", "x"));
     }
 
     #[test]

@@ -210,9 +210,16 @@ impl<'a> Lexer<'a> {
 
     fn next(&mut self) -> Option<char> {
         let rest = self.input.get(self.pos..).unwrap_or_default();
-        if rest.is_empty() {
-            self.at_eof = true;
-            return None;
+        match rest.first() {
+            None => {
+                self.at_eof = true;
+                return None;
+            }
+            Some(&c) if c.is_ascii() && c != b'\n' => {
+                self.pos += 1;
+                return Some(char::from(c));
+            }
+            Some(_) => {}
         }
         let (rune, width) = decode_rune(rest);
         self.pos += width;
@@ -226,6 +233,12 @@ impl<'a> Lexer<'a> {
         if self.at_eof || self.pos == 0 {
             return;
         }
+        let last = self.input[self.pos - 1];
+        if last.is_ascii() {
+            self.pos -= 1;
+            self.line -= usize::from(last == b'\n');
+            return;
+        }
         // The rune just read ends here; step over its continuation bytes.
         let mut start = self.pos - 1;
         let lowest = self.pos.saturating_sub(4);
@@ -236,9 +249,6 @@ impl<'a> Lexer<'a> {
             start = self.pos - 1;
         }
         self.pos = start;
-        if self.input[start] == b'\n' {
-            self.line -= 1;
-        }
     }
 
     fn peek(&mut self) -> Option<char> {
@@ -394,7 +404,14 @@ impl<'a> Lexer<'a> {
         self.emit(Token::Space)
     }
 
+    /// Steps over what is surely a part of a name.
+    fn skip_word(&mut self) {
+        let rest = self.input.get(self.pos..).unwrap_or_default();
+        self.pos += rest.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
+    }
+
     fn identifier(&mut self) -> Item<'a> {
+        self.skip_word();
         loop {
             let next = self.next();
             if next.is_some_and(is_alphanumeric) {
@@ -416,6 +433,7 @@ impl<'a> Lexer<'a> {
         if self.at_terminator() {
             return self.emit(if token == Token::Variable { token } else { Token::Dot });
         }
+        self.skip_word();
         let mut next = self.next();
         while next.is_some_and(is_alphanumeric) {
             next = self.next();
