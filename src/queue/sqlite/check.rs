@@ -67,6 +67,9 @@ pub(in super::super) async fn check(state_dir: &Path, now: i64) -> Result<StoreR
         Err(_) => None,
     };
     // Closed here and now, so that the last one to close the store finds that it is the last.
-    conn.close().await.map_err(broken)?;
+    let closed = conn.close().await;
+    if intact {
+        closed.map_err(broken)?;
+    }
     Ok(StoreReport { path, bytes, schema, damages, facts })
 }
