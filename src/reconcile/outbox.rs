@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flux_api::{Alert, Provider};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,7 @@ use super::alert;
 use super::context::{Inner, Reconciler};
 use crate::notify::{Notification, ProviderKind, Target, send};
 use crate::queue::{LeasedMessage, MessageOutcome, StoreError};
+use crate::render::hidden::HiddenTexts;
 
 /// Messages on their way at once.
 const AT_ONCE: usize = 16;
@@ -72,10 +73,12 @@ async fn deliver(inner: &Inner, leased: LeasedMessage) {
         Ok(None) => MessageOutcome::Refused { error: format!("`{}` is gone", message.alert) },
         Ok(Some((target, notification))) => match send(&inner.notify, &target, &notification).await {
             Ok(()) => MessageOutcome::Sent,
-            Err(error) if error.retryable => {
-                MessageOutcome::Retry { after: error.retry_after, error: error.message }
-            }
-            Err(error) => MessageOutcome::Refused { error: error.message },
+            // Whoever answers may repeat what was sent.
+            Err(error) if error.retryable => MessageOutcome::Retry {
+                after: error.retry_after,
+                error: secrets_of(&target).mask(&error.message),
+            },
+            Err(error) => MessageOutcome::Refused { error: secrets_of(&target).mask(&error.message) },
         },
     };
     let word = match &outcome {
@@ -93,6 +96,30 @@ async fn deliver(inner: &Inner, leased: LeasedMessage) {
     if let Err(error) = inner.queue.finish_message(&leased.lease, outcome).await {
         tracing::warn!("failed to record that a message was sent: {error}");
     }
+}
+
+/// What a target has from Secrets, and its address, which is one by itself.
+fn secrets_of(target: &Target) -> HiddenTexts {
+    let mut hidden = HiddenTexts::default();
+    let address = target.address.expose_secret();
+    hidden.add(address);
+    if let Ok(url) = url::Url::parse(address) {
+        hidden.add(&url[url::Position::BeforePath..]);
+        hidden.add(url.password().unwrap_or_default());
+    }
+    for secret in [&target.token, &target.proxy].into_iter().flatten() {
+        hidden.add(secret.expose_secret());
+    }
+    if let Some((_, password)) = &target.basic {
+        hidden.add(password.expose_secret());
+    }
+    for (_, value) in &target.headers {
+        let value = value.expose_secret();
+        hidden.add(value);
+        // `Bearer …`: the word before it is none.
+        hidden.add(value.rsplit(' ').next().unwrap_or_default());
+    }
+    hidden
 }
 
 /// Resolves the provider and its secrets. `None` when Alert or Provider is gone.
