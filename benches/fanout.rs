@@ -283,7 +283,7 @@ async fn isolated(pushes: usize) {
         write_kubeconfig(&manifests, out[1], &crowd.members[out[1]].kubeconfig());
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
-    let [well, ill] = both.map(|all| Figures::merge(all));
+    let [well, ill] = both.map(Figures::merge);
     let more = ill.quantile(0.99).as_secs_f64() / well.quantile(0.99).as_secs_f64() - 1.0;
     println!("others' p99 with one dead and one hanging member: {:+.1} %", more * 100.0);
     crowd.end().await;

@@ -334,7 +334,7 @@ fn over_the_corpus_exactly_the_bytes_of_marked_scalars_change() {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut chance = |of: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % of == 0
+        (random >> 33).is_multiple_of(of)
     };
     for (name, text) in &texts {
         let Some(marked) = with_markers(text, &mut chance) else { continue };

@@ -24,7 +24,8 @@ pub const NS: &str = "gitops-project";
 pub type Meddle = Arc<dyn Fn(usize) + Send + Sync>;
 
 pub struct World {
-    pub dir: TempDir,
+    /// Goes with the world.
+    _dir: TempDir,
     pub repository: DemoRepository,
     pub objects: Objects,
     pub queue: Queue,
@@ -124,7 +125,7 @@ impl World {
         let agent = Agent::start(agent_options).await.unwrap();
         let (objects, queue) = (agent.objects.clone(), agent.queue.clone());
         let agent = tokio::spawn(agent.run(stop.clone().cancelled_owned()));
-        Self { dir, repository, objects, queue, git_url, requests, stop, agent, server }
+        Self { _dir: dir, repository, objects, queue, git_url, requests, stop, agent, server }
     }
 
     pub async fn stop(self) {

@@ -233,10 +233,13 @@ async fn f19_six_writers_of_one_branch_all_get_through_within_their_tries() {
     git(world.repository.path(), &["fsck", "--strict"]);
 }
 
+/// What somebody else does just before our push arrives.
+type Rival = Box<dyn FnOnce() + Send>;
+
 #[tokio::test]
 async fn f19_a_swap_that_the_server_loses_after_the_list_is_a_move_too() {
     // the branch moves between the list and the push
-    let rival: Arc<std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>> = Arc::default();
+    let rival: Arc<std::sync::Mutex<Option<Rival>>> = Arc::default();
     let hook = Arc::clone(&rival);
     let layers = move |router: axum::Router| {
         router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
