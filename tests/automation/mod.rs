@@ -346,7 +346,7 @@ async fn a_push_branch_is_made_from_the_checkout_and_then_kept_one_commit_ahead_
     world.resolve("image-policy", IMAGE, "1.0.0").await;
     let status = pushed(&world, "1.0.0").await;
     let first = world.head("auto/images");
-    assert_eq!(world.commit(&first).parents, [base.clone()]);
+    assert_eq!(world.commit(&first).parents, std::slice::from_ref(&base));
     assert_eq!(
         (world.head("master"), status["observedSourceRevision"].clone()),
         (base.clone(), json!(format!("master@sha1:{base}")))

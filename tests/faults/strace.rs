@@ -9,7 +9,7 @@ pub(crate) struct Strace(Child);
 impl Strace {
     /// Follows every thread of a process from now on.
     pub(crate) fn attach(process: u32, arguments: &[&str]) -> Self {
-        let mut child = Command::new("strace")
+        let child = Command::new("strace")
             .args(["-f", "-p", &process.to_string()])
             .args(arguments)
             .stdout(Stdio::null())
@@ -18,14 +18,16 @@ impl Strace {
             .unwrap_or_else(|error| {
                 panic!("failed to run `strace`: {error}\nhint: install it (Debian: apt-get install strace)")
             });
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        // From here on it is ended and waited for, whatever happens.
+        let mut tracer = Self(child);
+        let mut lines = BufReader::new(tracer.0.stderr.take().unwrap()).lines();
         let mut said = String::new();
         for line in lines.by_ref() {
             let line = line.unwrap();
             if line.contains("attached") {
                 // Whatever else it says is read, or it would stop at a full pipe.
                 std::thread::spawn(move || lines.for_each(drop));
-                return Self(child);
+                return tracer;
             }
             said.push_str(&line);
         }
