@@ -62,7 +62,10 @@ pub(super) fn render(story: &StoryView, terminal: Terminal) -> String {
         text.push('\n');
         step_lines(&mut text, &loose, terminal);
     }
-    for job in &story.jobs {
+    // In the order in which they ran; a job that was put in for an interval may have waited long for this.
+    let mut jobs: Vec<&JobLine> = story.jobs.iter().collect();
+    jobs.sort_by_key(|job| job.started_at.unwrap_or(job.due_at.max(job.created_at)));
+    for job in jobs {
         text.push('\n');
         job_line(&mut text, job, begin, terminal);
         let steps = by_job.get(job.id.as_str()).map_or(&[][..], Vec::as_slice);
