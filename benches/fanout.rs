@@ -79,7 +79,7 @@ fn kubeconfig(member: usize, text: &str) -> String {
 
 fn release(member: usize) -> String {
     format!(
-        "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: member{member}, namespace: {NAMESPACE}}}\nspec:\n  interval: 1h\n  releaseName: app\n  storageNamespace: default\n  targetNamespace: default\n  kubeConfig:\n    secretRef: {{name: member{member}-kubeconfig}}\n  chart:\n    spec:\n      chart: ./helm-chart\n      sourceRef: {{kind: GitRepository, name: app}}\n  values: {{config: {{message: 'member{member}'}}}}\n"
+        "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: member{member}, namespace: {NAMESPACE}}}\nspec:\n  interval: 1h\n  releaseName: app\n  storageNamespace: default\n  targetNamespace: default\n  kubeConfig:\n    secretRef: {{name: member{member}-kubeconfig}}\n  chart:\n    spec:\n      chart: ./helm-chart\n      sourceRef: {{kind: GitRepository, name: app}}\n      reconcileStrategy: Revision\n  values: {{config: {{message: 'member{member}'}}}}\n"
     )
 }
 
