@@ -13,7 +13,7 @@ use super::values_from::compose_values;
 use crate::cluster::ObjectDiff;
 use crate::model::{Cause, CauseKind, JobId, Kind, ObjectKey};
 use crate::queue::{Lease, LeasedJob, Priority};
-use crate::release::{self, DiffRequest};
+use crate::release::{self, ReleaseRequest};
 use crate::source::GitReference;
 
 /// What one release would change on its cluster.
@@ -118,7 +118,7 @@ impl Reconciler {
         .map_err(|failure| failure.message)?;
         let values = compose_values(&inner.objects, release).map_err(|problem| problem.message)?;
         let cluster = inner.cluster_of(release).map_err(|problem| problem.message)?;
-        release::diff(&DiffRequest {
+        release::diff(&ReleaseRequest {
             cluster: &cluster,
             pool: &inner.pool,
             clock: &inner.clock,
@@ -126,6 +126,8 @@ impl Reconciler {
             object: release,
             chart: &chart.chart,
             values: &values,
+            oci_digest: "",
+            forced: false,
             limits: &inner.settings.limits,
         })
         .await

@@ -13,10 +13,10 @@ pub mod run;
 pub mod snapshot;
 pub mod state;
 pub mod storage;
+mod uninstall;
 
-pub use run::{
-    DiffRequest, ReleaseEvent, ReleaseOutcome, ReleaseRequest, ReleaseStep, Verdict, diff, run, uninstall,
-};
+pub use run::{ReleaseEvent, ReleaseOutcome, ReleaseRequest, ReleaseStep, Verdict, diff, run};
+pub use uninstall::uninstall;
 
 /// The field manager of everything applied: the same as Flux's, so that ownership goes on when one replaces the other.
 pub const FIELD_MANAGER: &str = "helm-controller";
