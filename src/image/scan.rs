@@ -209,17 +209,18 @@ impl Named {
 pub struct Pushed {
     /// Tags to look up.
     pub named: Vec<Named>,
-    /// Something without a tag was pushed.
+    /// Something changed that only a list of all tags shows: a deletion, a push without a tag, or very many pushes.
     pub without_tag: bool,
-    /// How many pushes the hint tells of.
-    pub entries: usize,
 }
+
+/// So many tags are found sooner by a list than one by one; the queue keeps no more of a hint, either.
+const MANY: usize = 100;
 
 /// Reads a job's hint: `{"images": [{"tag": …, "digest": …}]}`.
 pub fn pushed(hint: &Value) -> Pushed {
-    let mut pushed = Pushed::default();
-    for entry in hint.get("images").and_then(Value::as_array).into_iter().flatten() {
-        pushed.entries += 1;
+    let entries = hint.get("images").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut pushed = Pushed { without_tag: entries.len() >= MANY, ..Pushed::default() };
+    for entry in entries {
         let Ok(named) = Named::deserialize(entry) else {
             pushed.without_tag = true;
             continue;

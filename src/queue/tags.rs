@@ -50,6 +50,17 @@ impl Queue {
         self.keep(Keep::Tags(TagChange { object, repository, add, remove })).await
     }
 
+    /// Adds to what an ImageRepository knows of an image; what is known already may be among it.
+    pub async fn add_image_tags(
+        &self,
+        object: &ObjectKey,
+        repository: &str,
+        add: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let (object, repository) = (object.clone(), repository.to_owned());
+        self.keep(Keep::Tags(TagChange { object, repository, add, remove: Vec::new() })).await
+    }
+
     /// Removes what an ImageRepository that is gone knew.
     pub async fn forget_image_tags(&self, object: &ObjectKey) -> Result<(), StoreError> {
         self.keep(Keep::NoTags(object.clone())).await

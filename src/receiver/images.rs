@@ -129,21 +129,30 @@ impl<'a> Report<'a> {
         self.unnamed || self.changes.iter().any(|reported| reported.meets(&name))
     }
 
-    /// The tags and digests that were pushed to what an object watches; null when none is known.
+    /// The tags and digests that were pushed to what an object watches. An entry without a tag says that only a list
+    /// of all tags tells what there is now; it stays beside whatever other webhooks name.
     pub(super) fn hint(&self, image: &str) -> Value {
-        let Some(name) = ImageName::configured(image) else { return Value::Null };
+        /// More pushes than this are found sooner by a list.
+        const MOST: usize = 100;
         let mut pushed: Vec<Value> = Vec::new();
-        for Reported { text, change, .. } in self.changes.iter().filter(|reported| reported.meets(&name)) {
-            // A deletion beside it may have taken what was pushed: only a listing tells.
-            if change.kind == FactKind::Delete || change.tag.is_none() && change.digest.is_none() {
-                return Value::Null;
+        let reported = ImageName::configured(image)
+            .map_or_else(Vec::new, |name| self.changes.iter().filter(|one| one.meets(&name)).collect());
+        for Reported { text, change, .. } in reported {
+            // A deletion beside it may have taken what was pushed.
+            let unnamed = change.tag.is_none() && change.digest.is_none();
+            if change.kind == FactKind::Delete || unnamed || pushed.len() == MOST {
+                pushed.clear();
+                break;
             }
             let one = json!({ "repository": text, "tag": change.tag, "digest": change.digest });
             if !pushed.contains(&one) {
                 pushed.push(one);
             }
         }
-        if pushed.is_empty() { Value::Null } else { json!({ "images": pushed }) }
+        if pushed.is_empty() {
+            pushed.push(json!({}));
+        }
+        json!({ "images": pushed })
     }
 
     /// The repositories, for a note.

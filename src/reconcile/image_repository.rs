@@ -189,7 +189,7 @@ async fn look(
         has_tags: !known.is_empty(),
         has_named: !pushed.named.is_empty(),
         // A change of the object may be its being resumed: whatever webhooks said meanwhile was passed over.
-        has_unnamed: has_unnamed(run, &pushed)
+        has_unnamed: has_unnamed(run, &pushed, status)
             || status.observed_generation != repository.metadata.generation,
         now: inner.now(),
     });
@@ -198,7 +198,6 @@ async fn look(
         Due::Scan { reason } => {
             *progress = format!("scanning: {reason}");
             let exclusions = exclusions(&exclusion_list)?;
-            show_progress(run, repository, key, progress).await;
             let tags = list(run, &request, &exclusions, reason).await?;
             inner.keep_tags(key, &image, Arc::clone(&tags)).await?;
             let before = status.last_scan_result.take();
@@ -220,15 +219,15 @@ async fn look(
             let exclusions = exclusions(&exclusion_list)?;
             let Search { seen, missing } = search(run, &request, &exclusions, pushed.named).await?;
             let mut tags: BTreeSet<&str> = known.iter().map(String::as_str).collect();
-            let count = tags.len();
-            tags.extend(seen.iter().map(String::as_str));
-            if tags.len() > count {
-                let tags: Arc<Vec<String>> = Arc::new(tags.into_iter().rev().map(str::to_owned).collect());
-                inner.keep_tags(key, &image, Arc::clone(&tags)).await?;
-                // The time stays that of the last list: the next one is due when it would have been.
-                let scanned_at = status.last_scan_result.as_ref().and_then(|last| last.scan_time);
-                status.last_scan_result = Some(scan::result(&tags, scanned_at));
+            let new: Vec<String> = seen.iter().filter(|tag| tags.insert(tag)).cloned().collect();
+            let tags: Arc<Vec<String>> = Arc::new(tags.into_iter().rev().map(str::to_owned).collect());
+            if !new.is_empty() {
+                inner.add_tags(key, &image, new, &tags).await?;
             }
+            // Also when nothing is new: a run before this one may have kept the tags and ended before it said so. The
+            // time stays that of the last list: the next one is due when it would have been.
+            let scanned_at = status.last_scan_result.as_ref().and_then(|last| last.scan_time);
+            status.last_scan_result = Some(scan::result(&tags, scanned_at));
             let trace = format!("tags did not change, next scan in {}", shown(next_scan));
             Looked { next_scan, missing, confirmed: !seen.is_empty(), trace }
         }
@@ -245,15 +244,10 @@ async fn look(
     Ok(looked)
 }
 
-/// Whether somebody behind this job wants a list: a webhook that named no tag (a deletion, a push by digest), or who
-/// asked by hand and saw it fail. Hints of several webhooks are merged, so that one without a hint shows only in their
-/// number.
-fn has_unnamed(run: &Run<'_>, pushed: &scan::Pushed) -> bool {
-    let count =
-        |wanted: &[CauseKind]| run.job.causes.iter().filter(|cause| wanted.contains(&cause.kind)).count();
-    pushed.without_tag
-        || count(&[CauseKind::Delivery, CauseKind::Replay]) > pushed.entries
-        || run.job.attempts > 0 && count(&[CauseKind::Request]) > 0
+/// Whether somebody behind this job wants a list: a webhook that named no tag, or who asked by hand and saw it fail.
+fn has_unnamed(run: &Run<'_>, pushed: &scan::Pushed, status: &ImageRepositoryStatus) -> bool {
+    let asked = run.job.causes.iter().any(|cause| cause.kind == CauseKind::Request);
+    pushed.without_tag || asked && !conditions::is_ready(&status.conditions)
 }
 
 fn exclusions(patterns: &[String]) -> Result<Exclusions, Failure> {
@@ -366,19 +360,6 @@ fn go_on_searching(run: &mut Run<'_>, key: &ObjectKey, missing: &[Named]) {
     });
 }
 
-/// Shows that a list is being made, which may take a while.
-async fn show_progress(run: &mut Run<'_>, repository: &ImageRepository, key: &ObjectKey, message: &str) {
-    let (generation, now) = (repository.metadata.generation, run.time());
-    let mut status = repository.status.clone();
-    conditions::mark_reconciling(&mut status.conditions, reason::PROGRESSING, message, generation, now);
-    let ready = conditions::get(&status.conditions, t::READY);
-    if ready.is_none_or(|ready| ready.status == ConditionStatus::Unknown) {
-        let ready = Condition::new(t::READY, ConditionStatus::Unknown, reason::PROGRESSING, message);
-        conditions::set(&mut status.conditions, ready, generation, now);
-    }
-    run.write_status(key, &repository.metadata.uid, &status).await;
-}
-
 /// Jobs for the policies of this image, when there may be something new for them.
 fn wake_policies(
     run: &mut Run<'_>,
@@ -395,9 +376,7 @@ fn wake_policies(
     // Who may use it may have changed with the object; and what was asked for by hand is passed on.
     let asked =
         run.job.causes.iter().any(|cause| matches!(cause.kind, CauseKind::Request | CauseKind::Change));
-    // A run before this one may have written the status and ended before it could wake anybody.
-    let again = run.job.attempts > 0 || run.job.lease.claim > 1;
-    if news || asked || again || confirmed {
+    if news || asked || confirmed {
         let cause = run.cause.then(CauseKind::Dependency);
         for policy in dependents::of_image(&run.inner.objects, key) {
             run.wake(policy, cause.clone());

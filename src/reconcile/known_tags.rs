@@ -86,11 +86,29 @@ impl Inner {
     ) -> Result<(), StoreError> {
         self.tags.0.lock().expect("held for one removal").begin_write(repository);
         self.queue.put_image_tags(repository, image, &tags).await?;
+        self.written(repository, image, &tags);
+        Ok(())
+    }
+
+    /// Keeps tags that are new to an ImageRepository; `all` is what it knows with them, highest first.
+    pub(super) async fn add_tags(
+        &self,
+        repository: &ObjectKey,
+        image: &str,
+        new: Vec<String>,
+        all: &Arc<Vec<String>>,
+    ) -> Result<(), StoreError> {
+        self.tags.0.lock().expect("held for one removal").begin_write(repository);
+        self.queue.add_image_tags(repository, image, new).await?;
+        self.written(repository, image, all);
+        Ok(())
+    }
+
+    fn written(&self, repository: &ObjectKey, image: &str, tags: &Arc<Vec<String>>) {
         let mut held = self.tags.0.lock().expect("held for one insert");
         // Once more, for whoever began to read between the two.
         held.begin_write(repository);
-        held.put(repository, image, &tags);
-        Ok(())
+        held.put(repository, image, tags);
     }
 
     /// Forgets the tags of an ImageRepository that is gone.

@@ -138,6 +138,8 @@ impl Stage {
             loop {
                 let facts = self.queue.facts().await.unwrap();
                 if facts.due == 0 && facts.running == 0 {
+                    // The writer shows what it has just written before it takes up anything else.
+                    self.queue.record_steps(Vec::new()).await.unwrap();
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -184,6 +186,24 @@ async fn filled(tags: &[&str]) -> Registry {
     registry
 }
 
+/// A repository and a policy of it, ready and at rest, with these tags in the registry.
+async fn settled(tags: &[&str]) -> Stage {
+    let manifests = |host: &str| [repository(host, ""), policy("app", "flux-system", SEMVER)].concat();
+    at_rest(Stage::start(filled(tags).await, manifests).await, &chosen("app")).await
+}
+
+/// The same without a policy.
+async fn settled_repository(tags: &[&str]) -> Stage {
+    at_rest(Stage::start(filled(tags).await, |host| repository(host, "")).await, &app()).await
+}
+
+async fn at_rest(stage: Stage, ready: &ObjectKey) -> Stage {
+    stage.ready(ready).await;
+    stage.quiet().await;
+    stage.registry.asked();
+    stage
+}
+
 #[tokio::test]
 async fn a_scan_and_what_the_policies_make_of_it_are_written_as_flux_writes_them() {
     let registry = filled(&["1.0.0", "1.10.0", "1.9.0", "2.0.0", "latest", "1.0.0.sig"]).await;
@@ -225,13 +245,7 @@ async fn a_scan_and_what_the_policies_make_of_it_are_written_as_flux_writes_them
 
 #[tokio::test]
 async fn a_hook_that_names_a_tag_costs_one_head_and_no_list() {
-    let registry = filled(&["1.0.0"]).await;
-    let stage =
-        Stage::start(registry, |host| [repository(host, ""), policy("app", "flux-system", SEMVER)].concat())
-            .await;
-    stage.ready(&chosen("app")).await;
-    stage.quiet().await;
-    stage.registry.asked();
+    let stage = settled(&["1.0.0"]).await;
     stage.pass(Duration::from_secs(600)).await;
     let digest = stage.registry.shelf().push("1.0.1", "new");
     let delivery = stage.pushed("1.0.1", Some(&digest)).await;
@@ -264,13 +278,7 @@ async fn a_hook_that_names_a_tag_costs_one_head_and_no_list() {
 
 #[tokio::test]
 async fn f18_a_tag_that_is_not_visible_yet_is_looked_for_again_even_after_a_restart() {
-    let registry = filled(&["1.0.0"]).await;
-    let stage =
-        Stage::start(registry, |host| [repository(host, ""), policy("app", "flux-system", SEMVER)].concat())
-            .await;
-    stage.ready(&chosen("app")).await;
-    stage.quiet().await;
-    stage.registry.asked();
+    let stage = settled(&["1.0.0"]).await;
     let digest = sha256(b"new");
     stage.pushed("1.0.1", Some(&digest)).await;
     stage.quiet().await;
@@ -299,10 +307,7 @@ async fn f18_a_tag_that_is_not_visible_yet_is_looked_for_again_even_after_a_rest
 
 #[tokio::test]
 async fn f18_the_search_for_a_tag_that_never_comes_ends_and_the_interval_goes_on() {
-    let registry = filled(&["1.0.0"]).await;
-    let stage = Stage::start(registry, |host| repository(host, "")).await;
-    stage.ready(&app()).await;
-    stage.quiet().await;
+    let stage = settled_repository(&["1.0.0"]).await;
     stage.registry.asked();
     stage.pushed("1.0.1", None).await;
     stage.quiet().await;
@@ -321,15 +326,12 @@ async fn f18_the_search_for_a_tag_that_never_comes_ends_and_the_interval_goes_on
 
 #[tokio::test]
 async fn hooks_that_name_no_tag_lead_to_a_list_and_so_does_the_first_of_all() {
-    let registry = filled(&["1.0.0"]).await;
-    let stage = Stage::start(registry, |host| repository(host, "")).await;
-    stage.ready(&app()).await;
-    stage.quiet().await;
+    let stage = settled_repository(&["1.0.0"]).await;
     let list = "GET /v2/team/app/tags/list?n=1000";
     stage.registry.asked();
     stage.registry.shelf().tags.clear();
     // A deletion, and a push by digest alone.
-    stage.hook(Value::Null).await;
+    stage.hook(json!({ "images": [{}] })).await;
     stage.until(&app(), |status| status["lastScanResult"]["tagCount"] == 0).await;
     stage.quiet().await;
     assert_eq!(stage.registry.asked(), [list]);
@@ -342,14 +344,23 @@ async fn hooks_that_name_no_tag_lead_to_a_list_and_so_does_the_first_of_all() {
 }
 
 #[tokio::test]
-async fn a_restart_lists_nothing_and_loses_nothing() {
-    let registry = filled(&["1.0.0", "1.1.0"]).await;
-    let stage =
-        Stage::start(registry, |host| [repository(host, ""), policy("app", "flux-system", SEMVER)].concat())
-            .await;
-    stage.ready(&chosen("app")).await;
-    stage.quiet().await;
+async fn a_deletion_is_listed_although_named_tags_are_still_looked_for() {
+    let stage = settled_repository(&["1.0.0"]).await;
     stage.registry.asked();
+    // Two tags of one webhook that the registry does not show yet; the search for them waits in the queue.
+    let named = |tag: &str| json!({ "repository": "team/app", "tag": tag, "digest": null });
+    stage.hook(json!({ "images": [named("2.0.0"), named("2.0.1")] })).await;
+    stage.quiet().await;
+    assert_eq!(stage.registry.asked().len(), 2);
+    stage.registry.shelf().tags.clear();
+    stage.hook(json!({ "images": [{}] })).await;
+    stage.until(&app(), |status| status["lastScanResult"]["tagCount"] == 0).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_lists_nothing_and_loses_nothing() {
+    let stage = settled(&["1.0.0", "1.1.0"]).await;
     let stage = stage.restart().await;
     // A policy that is new can choose at once.
     let path = stage.dir.path().join("manifests/second.yaml");
@@ -671,10 +682,7 @@ async fn automations_that_select_a_policy_get_a_job_of_the_same_chain() {
 
 #[tokio::test]
 async fn tags_go_when_their_repository_goes() {
-    let registry = filled(&["1.0.0"]).await;
-    let stage = Stage::start(registry, |host| repository(host, "")).await;
-    stage.ready(&app()).await;
-    stage.quiet().await;
+    let stage = settled_repository(&["1.0.0"]).await;
     let image = format!("{}/team/app", stage.registry.host);
     assert_eq!(stage.queue.image_tags(&app(), &image).await.unwrap(), ["1.0.0"]);
     let mut changes = stage.objects.subscribe();

@@ -6,11 +6,17 @@ use sluice::source::{DockerConfig, RegistryCredentials, RegistryRequest};
 
 use crate::world::*;
 
+/// A registry that wants tokens, with one image.
+async fn guarded(login: Option<(&'static str, &'static str)>) -> Registry {
+    let registry = Registry::start().await;
+    registry.guard_with_tokens(login);
+    registry.shelf().push("1.0", "x");
+    registry
+}
+
 #[tokio::test]
 async fn a_token_is_fetched_once_and_used_until_shortly_before_its_end() {
-    let registry = Registry::start().await;
-    registry.guard_with_tokens(Some(("robot", "secret")));
-    registry.shelf().push("1.0", "x");
+    let registry = guarded(Some(("robot", "secret"))).await;
     registry.shelf().lifetime = Some(300);
     let client = client();
     let request = RegistryRequest { credentials: login("robot", "secret"), ..registry.request() };
@@ -38,9 +44,7 @@ async fn a_token_is_fetched_once_and_used_until_shortly_before_its_end() {
 
 #[tokio::test]
 async fn f17_a_token_that_is_refused_is_renewed_once() {
-    let registry = Registry::start().await;
-    registry.guard_with_tokens(None);
-    registry.shelf().push("1.0", "x");
+    let registry = guarded(None).await;
     let client = client();
     client.tags(&registry.request()).await.unwrap();
     registry.shelf().tokens.clear();
@@ -81,9 +85,7 @@ async fn name_and_password_are_shown_to_registries_that_want_them_and_a_refusal_
 
 #[tokio::test]
 async fn tokens_that_are_given_are_used_as_they_are() {
-    let registry = Registry::start().await;
-    registry.guard_with_tokens(Some(("robot", "secret")));
-    registry.shelf().push("1.0", "x");
+    let registry = guarded(Some(("robot", "secret"))).await;
     registry.shelf().tokens.insert("given".to_owned());
     let credentials = RegistryCredentials::Bearer("given".to_owned().into());
     let request = RegistryRequest { credentials, ..registry.request() };
@@ -93,20 +95,18 @@ async fn tokens_that_are_given_are_used_as_they_are() {
 
 #[tokio::test]
 async fn refresh_tokens_are_exchanged_by_a_form() {
-    let registry = Registry::start().await;
-    registry.guard_with_tokens(None);
-    registry.shelf().push("1.0", "x");
+    let registry = guarded(None).await;
     let credentials = RegistryCredentials::Identity("refresh".to_owned().into());
     let request = RegistryRequest { credentials, ..registry.request() };
     assert_eq!(client().tags(&request).await.unwrap(), ["1.0"]);
-    assert!(registry.asked().contains(&"POST /token".to_owned()));
+    let form = "grant_type=refresh_token&client_id=sluice&scope=repository%3Ateam%2Fapp%3Apull&refresh_token=refresh&service=registry";
+    let asked = registry.asked();
+    assert!(asked.contains(&format!("POST /token {form}")), "{asked:?}");
 }
 
 #[tokio::test]
 async fn one_persons_token_is_not_used_for_another() {
-    let registry = Registry::start().await;
-    registry.guard_with_tokens(None);
-    registry.shelf().push("1.0", "x");
+    let registry = guarded(None).await;
     let client = client();
     for name in ["alice", "bob"] {
         let request = RegistryRequest { credentials: login(name, "x"), ..registry.request() };
@@ -117,9 +117,7 @@ async fn one_persons_token_is_not_used_for_another() {
 
 #[tokio::test]
 async fn a_scope_that_was_named_for_one_image_is_not_asked_for_with_another() {
-    let registry = Registry::start().await;
-    registry.guard_with_tokens(None);
-    registry.shelf().push("1.0", "x");
+    let registry = guarded(None).await;
     let client = client();
     client.tags(&registry.request()).await.unwrap();
     // The token is refused, and the refusal names the scope of `team/app`.

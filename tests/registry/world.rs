@@ -225,15 +225,20 @@ fn basic(name: &str, password: &str) -> String {
 /// The router of a registry, to be served however a test likes.
 pub(crate) fn router(shelf: Arc<Mutex<Shelf>>) -> axum::Router {
     async fn handle(State(shelf): State<Arc<Mutex<Shelf>>>, request: Request) -> Response {
-        let (method, uri, headers) =
-            (request.method().clone(), request.uri().clone(), request.headers().clone());
+        let (parts, body) = request.into_parts();
+        let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let form = match body.is_empty() {
+            true => String::new(),
+            false => format!(" {}", String::from_utf8_lossy(&body)),
+        };
         let mut shelf = shelf.lock().unwrap();
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let shown = match authorization(&headers).split_once(' ') {
             Some((scheme, _)) => format!(" {scheme}"),
             None => String::new(),
         };
-        shelf.asked.push(format!("{method} {}{query}{shown}", uri.path()));
+        shelf.asked.push(format!("{method} {}{query}{shown}{form}", uri.path()));
         shelf.answer(&method, uri.path(), uri.query().unwrap_or_default(), &headers)
     }
     axum::Router::new().fallback(handle).with_state(shelf)

@@ -37,14 +37,14 @@ pub(in super::super) async fn enqueue_messages(
 }
 
 /// Messages whose sender is known to be gone with its process wait again, and are sent at once.
-pub(in super::super) async fn take_back_messages(conn: &mut SqliteConnection, now: i64) -> sqlx::Result<u64> {
+pub(in super::super) async fn take_back_messages(conn: &mut SqliteConnection, now: i64) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE messages SET state = 'pending', due_at = ?1, lease_until = NULL WHERE state = 'sending'",
     )
     .bind(now)
     .execute(conn)
     .await
-    .map(|done| done.rows_affected())
+    .map(drop)
 }
 
 /// Hands out due messages, and those whose sender is gone.

@@ -130,9 +130,9 @@ async fn pulls_wake_nothing_and_deletions_lead_to_a_listing() {
     let (woken, note) =
         report(&world, vec![event("pull", "org/web", "1"), event("mount", "org/web", "1")]).await;
     assert_eq!((woken, note.as_str()), (Vec::new(), "nothing was pushed or deleted"));
-    assert_eq!(report(&world, vec![event("delete", "org/web", "1")]).await.0, ["web:"]);
+    assert_eq!(report(&world, vec![event("delete", "org/web", "1")]).await.0, ["web:?"]);
     let both = vec![event("push", "org/web", "1"), event("delete", "org/web", "1")];
-    assert_eq!(report(&world, both).await.0, ["web:"], "what is left only a listing tells");
+    assert_eq!(report(&world, both).await.0, ["web:?"], "what is left only a listing tells");
     world.end().await;
 }
 
@@ -142,7 +142,7 @@ async fn a_tag_no_registry_could_hold_is_no_hint() {
     for tag in ["../../etc", "a b", "", &"x".repeat(200)] {
         let mut push = event("push", "org/web", tag);
         push["target"].as_object_mut().unwrap().remove("digest");
-        assert_eq!(report(&world, vec![push]).await.0, ["web:"], "{tag}");
+        assert_eq!(report(&world, vec![push]).await.0, ["web:?"], "{tag}");
     }
     world.end().await;
 }

@@ -356,3 +356,23 @@ async fn words(response: reqwest::Response) -> Option<String> {
         found.errors.iter().map(|one| format!("{}: {}", one.code, one.message)).collect();
     (!texts.is_empty()).then(|| shown(&texts.join("; "), limits::WORDS))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Clock;
+    use crate::source::{AddressPolicy, ImageName};
+
+    /// On loopback nothing can redirect to what is forbidden and be allowed itself, so this looks from inside.
+    #[tokio::test]
+    async fn s14_where_an_answer_leads_is_judged_too() {
+        let room = Registries::new(AddressPolicy::NoLocal, Clock::system());
+        let request = RegistryRequest::new(ImageName::parse("registry.example.com/team/app").unwrap());
+        let base = Url::parse("https://registry.example.com/").unwrap();
+        let known = Known { base: base.clone(), challenge: None };
+        let session = Session { room: &room, request: &request, identity: [0; 32], known, scope: None };
+        let call = session.call(Method::GET, base, "*/*");
+        let target = Url::parse("http://169.254.169.254/x").unwrap();
+        assert!(matches!(session.send(&call, &target).await, Err(Kind::ForbiddenAddress(_))));
+    }
+}
