@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flux_api::{
-    Condition, ConditionStatus, FluxObject, GitRepository, ImageRef, ImageUpdateAutomation,
+    Condition, ConditionStatus, FluxObject, GitRepository, GitTarget, ImageRef, ImageUpdateAutomation,
     ImageUpdateAutomationStatus, condition_type as t, conditions, reason,
 };
 
@@ -197,6 +197,7 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
     })?;
     let plan = plan::plan(automation, &git)?;
     let pull_request = pull_request::settings(automation, &plan)?;
+    let plan = if pull_request.is_some() { plan.for_a_pull_request() } else { plan };
     let request = inner.git_request(&git).map_err(Problem::source)?;
     let signing = write::signer(inner, automation)?;
     let namespace = &automation.metadata.namespace;
@@ -261,18 +262,11 @@ fn wake_sources(run: &mut Run<'_>, git: &GitRepository, references: &[String], c
 
 /// The reference whose commits a GitRepository takes as they come.
 fn followed(git: &GitRepository) -> Option<String> {
-    let Some(reference) = &git.spec.reference else { return Some("refs/heads/master".to_owned()) };
-    if reference.commit.is_some() {
-        return None;
+    match git.spec.target() {
+        GitTarget::Branch(branch) => Some(format!("refs/heads/{branch}")),
+        GitTarget::Name(name) => Some(name.to_owned()),
+        GitTarget::Commit { .. } | GitTarget::Semver(_) | GitTarget::Tag(_) => None,
     }
-    if let Some(name) = &reference.name {
-        return Some(name.clone());
-    }
-    if reference.tag.is_some() || reference.semver.is_some() {
-        return None;
-    }
-    let branch = reference.branch.as_deref().filter(|branch| !branch.is_empty()).unwrap_or("master");
-    Some(format!("refs/heads/{branch}"))
 }
 
 /// Whether two URLs mean the same repository, by whatever scheme they get there.
@@ -357,5 +351,11 @@ mod tests {
         assert_eq!(with(|it| it.commit = Some("abc".into())), None);
         assert_eq!(with(|it| it.tag = Some("v1".into())), None);
         assert_eq!(with(|it| it.semver = Some("1.x".into())), None);
+        let empty = with(|it| {
+            it.branch = Some("main".into());
+            it.commit = Some(String::new());
+            it.tag = Some(String::new());
+        });
+        assert_eq!(empty.as_deref(), Some("refs/heads/main"), "to Go an empty string is an absent one");
     }
 }

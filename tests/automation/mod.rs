@@ -366,6 +366,56 @@ async fn a_push_branch_is_made_from_the_checkout_and_then_kept_one_commit_ahead_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_pinned_to_an_old_commit_leaves_its_branch_where_it_is() {
+    let spec = manifest("", &git(""));
+    let world = World::start_pinned(&[("values.yaml", VALUES)], |url, commit| {
+        let surroundings = surroundings(url, &["image-policy"])
+            .replace("{branch: master}", &format!("{{branch: master, commit: {commit}}}"));
+        format!("{surroundings}---\n{spec}")
+    })
+    .await;
+    let pinned = world.head("master");
+    world.settled().await;
+    let head = world.repository.commit("master", &[Change::Write("other.txt", b"x")], "Go on").unwrap();
+    world.resolve("image-policy", IMAGE, "1.0.0").await;
+    let status = world.ready("False").await;
+    let message = condition(&status, "Ready")["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        message,
+        format!(
+            "failed to update source: the server refused the push to `refs/heads/master`: \
+             the commit does not build on `{head}`, and the push is not forced"
+        )
+    );
+    assert_ne!(pinned, head);
+    assert_eq!((world.head("master"), world.text("master", "other.txt").as_str()), (head, "x"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_is_checked_out_and_the_branch_it_is_pushed_to_keeps_its_commits() {
+    let spec = git("    checkout: {ref: {tag: v1}}\n    push: {branch: master}\n");
+    let world = World::start(&[("values.yaml", VALUES)], |url| {
+        format!("{}---\n{}", surroundings(url, &["image-policy"]), manifest("", &spec))
+    })
+    .await;
+    world.repository.set_reference("refs/tags/v1", &world.head("master")).unwrap();
+    let head = world.repository.commit("master", &[Change::Write("other.txt", b"x")], "Go on").unwrap();
+    world.resolve("image-policy", IMAGE, "1.0.0").await;
+    pushed(&world, "1.0.0").await;
+    let first = world.head("master");
+    assert_eq!(world.commit(&first).parents, [head]);
+    assert_eq!(world.text("master", "values.yaml"), VALUES.replace("tag: \"\"", "tag: \"1.0.0\""));
+    // As on a branch of automation's own: the next image is a commit more, and nothing new is none.
+    world.request().await;
+    assert_eq!(world.head("master"), first);
+    world.resolve("image-policy", IMAGE, "1.0.1").await;
+    pushed(&world, "1.0.1").await;
+    assert_eq!(world.commit(&world.head("master")).parents, [first]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refspec_is_pushed_besides_and_push_options_arrive() {
     let spec = git(
         "    push: {refspec: \"refs/heads/master:refs/heads/review\", options: {topic: images, ci.skip: \"\"}}\n",

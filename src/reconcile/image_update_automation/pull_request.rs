@@ -189,6 +189,7 @@ fn access(
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Onto;
     use super::*;
     use crate::source::GitReference;
 
@@ -197,6 +198,7 @@ mod tests {
             checkout: GitReference::default(),
             checkout_branch: checkout.map(str::to_owned),
             push_branch: push.to_owned(),
+            onto: Onto::Anew,
             refspec: None,
             options: Vec::new(),
             path: ".".to_owned(),

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::super::context::{Inner, Run, at};
 use super::Failure;
-use super::plan::{Plan, Problem};
+use super::plan::{Onto, Plan, Problem};
 use crate::image::{self, Changes, MessageData, Pinned};
 use crate::model::Timestamp;
 use crate::queue::StepOutcome;
@@ -119,7 +119,7 @@ pub(super) async fn bring_up_to_date(
     let plan = work.plan;
     let status = &work.automation.status;
     let must_look = work.policies_changed
-        || plan.switches_branch()
+        || plan.onto != Onto::Checkout
         || plan.refspec.is_some()
         || status.observed_generation != work.automation.metadata.generation;
     let mut known = known_commit(run, work);
@@ -127,14 +127,18 @@ pub(super) async fn bring_up_to_date(
     let mut tries = 0;
     loop {
         let fresh = known.is_none();
-        let base = check_out(run, work, known.take(), moved.take()).await?;
-        let revision = base.revision.as_str().to_owned();
+        let source = check_out(run, work, known.take(), moved.take()).await?;
+        let revision = source.revision.as_str().to_owned();
         if fresh && !must_look && tries == 0 && status.observed_source_revision.as_ref() == Some(&revision) {
             return Ok((Outcome::NothingNew { revision }, None));
         }
         let before = match plan.switches_branch() {
             true => push_branch(run, work).await?,
-            false => Some(base.clone()),
+            false => Some(source.clone()),
+        };
+        let base = match (plan.onto, &before) {
+            (Onto::PushBranch, Some(before)) => before.clone(),
+            (Onto::PushBranch | Onto::Checkout | Onto::Anew, _) => source,
         };
         let edited = edit(run, work, &base).await?;
         if edited.files.is_empty() {
@@ -377,7 +381,7 @@ async fn same_files(one: &GitCheckout, other: &GitCheckout) -> Result<bool, Fail
     Ok(one.is_some() && one == other)
 }
 
-/// The references to move. A branch of automation's own is overwritten, one that others push to only ever grows.
+/// The references to move.
 async fn updates(
     run: &Run<'_>,
     work: &Work<'_>,
@@ -387,7 +391,7 @@ async fn updates(
     let mut updates = vec![RefUpdate {
         reference: format!("refs/heads/{}", plan.push_branch),
         expected: before.map(|checkout| checkout.commit.clone()),
-        force: plan.switches_branch() && before.is_some(),
+        force: plan.onto == Onto::Anew && before.is_some(),
     }];
     if let Some(refspec) = &plan.refspec
         && refspec.destination != updates[0].reference
