@@ -402,12 +402,17 @@ fn the_forge_and_its_api_are_known_by_the_repositorys_url() {
 }
 
 #[test]
-fn a_repositorys_token_goes_to_its_own_host_only() {
+fn a_repositorys_token_goes_to_its_own_host_only_and_not_in_clear() {
     for (url, api, home) in [
         ("https://github.com/o/r", None, true),
         ("https://git.lan/o/r", Some("https://git.lan/api/v1"), true),
         ("https://git.lan/o/r", Some("https://evil.example/api/v1"), false),
         ("https://git.lan/o/r", Some("https://git.lan.evil.example/api/v1"), false),
+        ("https://git.lan/o/r", Some("http://git.lan/api/v1"), false),
+        ("ssh://git@git.lan/o/r", Some("http://git.lan/api/v1"), false),
+        ("ssh://git@git.lan/o/r", Some("https://git.lan/api/v1"), true),
+        ("http://git.lan/o/r", Some("http://git.lan/api/v1"), true),
+        ("http://git.lan/o/r", Some("https://git.lan/api/v1"), true),
     ] {
         let project = Project::of(url, Some(Forge::GitHub), api).unwrap();
         assert_eq!(project.is_at_home(url), home, "{url} {api:?}");
