@@ -19,10 +19,13 @@ struct World {
     pulls: Vec<Value>,
     requests: Vec<String>,
     /// Answered instead, once each.
-    faults: Vec<(u16, Value)>,
+    faults: Vec<Fault>,
     /// Another automation opens the same pull request right before ours.
     race: bool,
 }
+
+/// A status, headers, a body.
+type Fault = (u16, Vec<(&'static str, &'static str)>, Value);
 
 struct FakeForge {
     world: Arc<Mutex<World>>,
@@ -56,11 +59,21 @@ async fn serve(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, axum::Json<Value>) {
+) -> (StatusCode, HeaderMap, axum::Json<Value>) {
     let mut world = world.lock().unwrap();
     world.requests.push(format!("{method} {}", uri.path()));
-    let (status, answer) = answer(kind, &mut world, &method, &uri, &headers, &body);
-    (StatusCode::from_u16(status).unwrap(), axum::Json(answer))
+    let (status, extra, answer) = match world.faults.pop() {
+        Some(fault) => fault,
+        None => {
+            let (status, answer) = answer(kind, &mut world, &method, &uri, &headers, &body);
+            (status, Vec::new(), answer)
+        }
+    };
+    let mut sent = HeaderMap::new();
+    for (name, value) in extra {
+        sent.insert(name, value.parse().unwrap());
+    }
+    (StatusCode::from_u16(status).unwrap(), sent, axum::Json(answer))
 }
 
 fn answer(
@@ -71,9 +84,6 @@ fn answer(
     headers: &HeaderMap,
     body: &[u8],
 ) -> (u16, Value) {
-    if let Some(fault) = world.faults.pop() {
-        return fault;
-    }
     let scheme = if kind == Forge::Gitea { "token" } else { "Bearer" };
     let given = headers.get("authorization").and_then(|value| value.to_str().ok());
     if given != Some(&format!("{scheme} {TOKEN}")) {
@@ -304,18 +314,31 @@ async fn gitea_is_searched_page_by_page() {
 
 #[tokio::test]
 async fn refusals_are_told_in_the_forges_words_and_without_the_token() {
+    let seconds = |seconds: u64| Some(Duration::from_secs(seconds));
     for (fault, expected, after) in [
-        ((401, json!({"message": "Bad credentials"})), "refused the token (HTTP 401): Bad credentials", None),
         (
-            (403, json!({"message": "no\u{1b}[31m access"})),
+            (401, vec![], json!({"message": "Bad credentials"})),
+            "refused the token (HTTP 401): Bad credentials",
+            None,
+        ),
+        (
+            (403, vec![], json!({"message": "no\u{1b}[31m access"})),
             "refused the token (HTTP 403): no [31m access",
             None,
         ),
-        ((404, json!({"message": "Not Found"})), "project `team/app` not found", None),
-        ((429, json!({})), "limits requests (HTTP 429)", None),
-        ((502, json!({"message": "Bad gateway"})), "answered HTTP 502: Bad gateway", None),
-        ((302, json!({})), "a redirect (HTTP 302)", None),
-        ((200, json!({"not": "a list"})), "unexpected answer: no list", None::<Duration>),
+        ((404, vec![], json!({"message": "Not Found"})), "project `team/app` not found", None),
+        ((429, vec![], json!({})), "limits requests (HTTP 429)", None),
+        ((429, vec![("retry-after", "7")], json!({})), "limits requests (HTTP 429)", seconds(7)),
+        ((403, vec![("retry-after", "60")], json!({})), "limits requests (HTTP 403)", seconds(60)),
+        ((403, vec![("x-ratelimit-remaining", "0")], json!({})), "limits requests (HTTP 403)", None),
+        (
+            (403, vec![("x-ratelimit-remaining", "59")], json!({"message": "no"})),
+            "refused the token (HTTP 403): no",
+            None,
+        ),
+        ((502, vec![], json!({"message": "Bad gateway"})), "answered HTTP 502: Bad gateway", None),
+        ((302, vec![("location", "http://evil.example/")], json!({})), "a redirect (HTTP 302)", None),
+        ((200, vec![], json!({"not": "a list"})), "unexpected answer: no list", None),
     ] {
         let forge = forge(Forge::GitHub).await;
         forge.world.lock().unwrap().faults.push(fault);
