@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -568,6 +569,17 @@ async fn f16_a_server_that_takes_a_push_and_falls_silent_ends_at_the_deadline() 
     assert!(refused.to_string().starts_with("failed to push to `refs/heads/main` of `http://"), "{refused}");
 }
 
+/// As if two hours had gone by since these were written.
+fn age(files: &[std::path::PathBuf]) {
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    for file in files {
+        let mut permissions = std::fs::metadata(file).unwrap().permissions();
+        permissions.set_mode(0o644);
+        std::fs::set_permissions(file, permissions).unwrap();
+        std::fs::File::options().write(true).open(file).unwrap().set_modified(long_ago).unwrap();
+    }
+}
+
 fn loose(kept: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for directory in std::fs::read_dir(kept.join("objects")).unwrap() {
@@ -590,13 +602,7 @@ async fn tidying_removes_commits_that_were_never_pushed_and_keeps_those_that_wer
     assert_eq!(loose(&kept).len(), 7, "commit, tree and file of the one, and a directory more of the other");
     world.sources.tidy().await.unwrap();
     assert_eq!(loose(&kept).len(), 7, "young ones may be on their way");
-    for file in loose(&kept) {
-        let long_ago = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
-        let mut permissions = std::fs::metadata(&file).unwrap().permissions();
-        permissions.set_mode(0o644);
-        std::fs::set_permissions(&file, permissions).unwrap();
-        std::fs::File::options().write(true).open(&file).unwrap().set_modified(long_ago).unwrap();
-    }
+    age(&loose(&kept));
     // what holds a checkout is not thrown away; the pushed commit is still read from here
     world.sources.tidy().await.unwrap();
     assert_eq!(loose(&kept).len(), 3);
@@ -605,6 +611,44 @@ async fn tidying_removes_commits_that_were_never_pushed_and_keeps_those_that_wer
     assert_eq!(read(&again, "a").await.as_deref(), Some("pushed\n"));
     assert!(world.forge.asked().is_empty());
     assert!(dropped.repository.read_file("dir/b").await.is_err());
+}
+
+#[tokio::test]
+async fn tidying_keeps_what_a_pushed_commit_left_as_it_found_it() {
+    let (world, base) = world_and_base().await;
+    let kept = world.kept().remove(0);
+    let file = git(world.repository.path(), &["rev-parse", "main:dir/b"]);
+    // a server leaves out of a pack what it was told of before: the file lies here loose, its commit in a pack
+    let aside = world.directory.path().join("aside");
+    std::fs::rename(kept.join("objects/pack"), &aside).unwrap();
+    std::fs::create_dir(kept.join("objects/pack")).unwrap();
+    let packs = std::fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().path());
+    for pack in packs.filter(|path| path.extension().is_some_and(|extension| extension == "pack")) {
+        let script = format!("git unpack-objects -q < {}", pack.display());
+        assert!(Command::new("sh").args(["-c", &script]).current_dir(&kept).status().unwrap().success());
+    }
+    let script = format!(
+        "git rev-list --objects {} | cut -d ' ' -f 1 | grep -v {file} | git pack-objects -q objects/pack/pack && git prune-packed",
+        base.commit
+    );
+    assert!(Command::new("sh").args(["-c", &script]).current_dir(&kept).status().unwrap().success());
+    assert_eq!(loose(&kept).len(), 1);
+
+    // another room on the same directory, so that nothing is remembered
+    let sources = || {
+        let state = world.directory.path().join("state");
+        Sources::new(&state, SourceLimits::default(), world.clock.clone()).unwrap()
+    };
+    let room = sources();
+    let base = room.fetch(&world.request()).await.unwrap();
+    let made = room.commit(&base, change("a", "2\n")).await.unwrap();
+    let push = push_of(&made, vec![update(MAIN, Some(&base.commit))]);
+    room.push(&world.request(), &push).await.unwrap();
+    age(&loose(&kept));
+    room.tidy().await.unwrap();
+    assert_eq!(loose(&kept).len(), 4, "commit, tree and file, and the file beside");
+    let again = sources().fetch(&world.request().pushed(MAIN, made.commit.clone())).await.unwrap();
+    assert_eq!(read(&again, "dir/b").await.as_deref(), Some("1\n"));
 }
 
 #[tokio::test]
