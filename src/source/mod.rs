@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 pub use artifact::{Artifact, ArtifactError, ArtifactRequest, Include};
 pub use git::{
-    ClientCertificate, CommitSigner, FileLimits, GitCheckout, GitCredentials, GitError, GitErrorKind,
-    GitIdentity, GitPush, GitReference, GitRequest, NewCommit, Proxy, PushError, PushHint, RefUpdate,
-    RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial, TrustedKeys, VerifyError,
-    VerifyMode,
+    ClientCertificate, CommitSigner, Expected, FileLimits, GitCheckout, GitCredentials, GitError,
+    GitErrorKind, GitIdentity, GitPush, GitReference, GitRequest, NewCommit, Proxy, PushError, PushHint,
+    RefUpdate, RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial, TrustedKeys,
+    VerifyError, VerifyMode,
 };
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};
@@ -87,15 +87,6 @@ impl Sources {
             url: "the kept repositories".into(),
             kind,
         })
-    }
-
-    /// The references whose names start with `prefix`, and the commits they lead to.
-    pub async fn list_refs(
-        &self,
-        request: &GitRequest,
-        prefix: &str,
-    ) -> Result<Vec<(String, String)>, GitError> {
-        self.inner.git.list(request, prefix).await
     }
 
     /// All tags of an image, in no order; what is no tag is left out.

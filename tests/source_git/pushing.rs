@@ -15,8 +15,8 @@ use axum::middleware::Next;
 use sluice::demo::repository::Change::{Executable, Link, Submodule, Write};
 use sluice::model::Timestamp;
 use sluice::source::{
-    GitCheckout, GitCredentials, GitErrorKind, GitIdentity, GitPush, GitRequest, NewCommit, PushError,
-    RefUpdate, SourceLimits, Sources,
+    Expected, GitCheckout, GitCredentials, GitErrorKind, GitIdentity, GitPush, GitRequest, NewCommit,
+    PushError, RefUpdate, SourceLimits, Sources,
 };
 
 use crate::world::*;
@@ -34,7 +34,8 @@ fn change(path: &str, content: &str) -> NewCommit {
 }
 
 fn update(reference: &str, expected: Option<&str>) -> RefUpdate {
-    RefUpdate { reference: reference.into(), expected: expected.map(str::to_owned), force: false }
+    let expected = expected.map_or(Expected::Absent, |commit| Expected::At(commit.to_owned()));
+    RefUpdate { reference: reference.into(), expected, force: false }
 }
 
 fn push_of(commit: &GitCheckout, updates: Vec<RefUpdate>) -> GitPush {
@@ -320,7 +321,8 @@ async fn force_replaces_a_branch_unless_the_server_forbids_it() {
     let second = world.commit(&base, "a", "second\n").await;
     let images = "refs/heads/images";
     let forced = |commit: &GitCheckout, expected: Option<&str>| {
-        push_of(commit, vec![RefUpdate { force: true, ..update(images, expected) }])
+        let expected = expected.map_or(Expected::Anywhere, |commit| Expected::At(commit.to_owned()));
+        push_of(commit, vec![RefUpdate { expected, force: true, ..update(images, None) }])
     };
     world.sources.push(&world.request(), &forced(&first, None)).await.unwrap();
     // not forced it does not go back or aside
@@ -330,6 +332,15 @@ async fn force_replaces_a_branch_unless_the_server_forbids_it() {
         matches!(&refused, PushError::Refused { words, .. } if words.contains("not forced")),
         "{refused}"
     );
+    let anywhere = RefUpdate { expected: Expected::Anywhere, ..update(images, None) };
+    let refused = world.sources.push(&world.request(), &push_of(&second, vec![anywhere])).await.unwrap_err();
+    assert!(
+        matches!(&refused, PushError::Refused { words, .. } if words.contains("not forced")),
+        "{refused}"
+    );
+    let absent = RefUpdate { force: true, ..update(images, None) };
+    let refused = world.sources.push(&world.request(), &push_of(&second, vec![absent])).await.unwrap_err();
+    assert!(matches!(refused, PushError::Moved { .. }), "{refused}");
     world.sources.push(&world.request(), &forced(&second, None)).await.unwrap();
     assert_eq!(world.head("images").unwrap(), second.commit);
     // with a commit it must stand at, force is no blind force
@@ -345,6 +356,29 @@ async fn force_replaces_a_branch_unless_the_server_forbids_it() {
     let below = push_of(&first, vec![update("refs/heads/images/x", None)]);
     let refused = world.sources.push(&world.request(), &below).await.unwrap_err();
     assert!(matches!(refused, PushError::Refused { .. }), "a branch below a branch: {refused}");
+}
+
+#[tokio::test]
+async fn an_annotated_tag_is_moved_by_force_wherever_it_stands() {
+    let (world, base) = world_and_base().await;
+    let latest = "refs/tags/latest";
+    git(world.repository.path(), &["tag", "-a", "-m", "latest", "latest", "main"]);
+    let made = world.commit(&base, "a", "2\n").await;
+    let moved = |force: bool| {
+        let tag = RefUpdate { reference: latest.into(), expected: Expected::Anywhere, force };
+        push_of(&made, vec![update(MAIN, Some(&base.commit)), tag])
+    };
+    let refused = world.sources.push(&world.request(), &moved(false)).await.unwrap_err();
+    assert!(
+        matches!(&refused, PushError::Refused { words, .. } if words.contains("not forced")),
+        "{refused}"
+    );
+    assert_eq!(world.head("main").unwrap(), base.commit);
+    world.forge.asked();
+    world.sources.push(&world.request(), &moved(true)).await.unwrap();
+    assert_eq!(world.forge.asked(), ["GET /app.git/info/refs", "POST /app.git/git-receive-pack"]);
+    assert_eq!(git(world.repository.path(), &["rev-parse", latest]), made.commit);
+    assert_eq!(world.head("main").unwrap(), made.commit);
 }
 
 #[tokio::test]
@@ -479,7 +513,6 @@ async fn f19_an_answer_that_is_lost_does_not_make_a_push_that_arrived_a_failure(
     fault.store(2, Ordering::SeqCst);
     let lost = world.sources.push(&world.request(), &push).await.unwrap_err();
     assert!(matches!(&lost, PushError::Git(error) if error.concerns_host()), "{lost}");
-    assert!(lost.is_retryable());
     assert_eq!(world.head("main").unwrap(), base.commit);
     fault.store(1, Ordering::SeqCst);
     world.sources.push(&world.request(), &push).await.unwrap();

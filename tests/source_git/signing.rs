@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use sluice::demo::repository::Change::Write;
 use sluice::model::Timestamp;
 use sluice::source::{
-    CommitSigner, GitCheckout, GitIdentity, GitPush, GitReference, GitRequest, NewCommit, RefUpdate,
-    SigningKeyError, TrustedKeys, VerifyError, VerifyMode,
+    CommitSigner, Expected, GitCheckout, GitIdentity, GitPush, GitReference, GitRequest, NewCommit,
+    RefUpdate, SigningKeyError, TrustedKeys, VerifyError, VerifyMode,
 };
 
 use crate::world::*;
@@ -134,7 +134,7 @@ async fn pushed(world: &World, base: &GitCheckout, commit: NewCommit) -> GitChec
         commit: made.commit.clone(),
         updates: vec![RefUpdate {
             reference: "refs/heads/main".into(),
-            expected: Some(base.commit.clone()),
+            expected: Expected::At(base.commit.clone()),
             force: false,
         }],
         options: Vec::new(),

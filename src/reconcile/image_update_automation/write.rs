@@ -16,8 +16,8 @@ use crate::image::{self, Changes, MessageData, Pinned};
 use crate::model::Timestamp;
 use crate::queue::StepOutcome;
 use crate::source::{
-    CommitSigner, FileLimits, GitCheckout, GitError, GitErrorKind, GitIdentity, GitPush, GitReference,
-    GitRequest, NewCommit, PushError, PushHint, RefUpdate, RegularFile,
+    CommitSigner, Expected, FileLimits, GitCheckout, GitError, GitErrorKind, GitIdentity, GitPush,
+    GitReference, GitRequest, NewCommit, PushError, PushHint, RefUpdate, RegularFile,
 };
 
 /// How often a push is made again on what somebody else has pushed meanwhile, at once each time.
@@ -160,7 +160,7 @@ pub(super) async fn bring_up_to_date(
         {
             return Ok((Outcome::UpToDate { revision }, proposal(before.commit.clone())));
         }
-        let updates = updates(run, work, before.as_ref()).await?;
+        let updates = updates(plan, before.as_ref());
         let references: Vec<String> = updates.iter().map(|update| update.reference.clone()).collect();
         match push(run, work, &commit, updates).await {
             Ok(()) => {
@@ -382,35 +382,21 @@ async fn same_files(one: &GitCheckout, other: &GitCheckout) -> Result<bool, Fail
 }
 
 /// The references to move.
-async fn updates(
-    run: &Run<'_>,
-    work: &Work<'_>,
-    before: Option<&GitCheckout>,
-) -> Result<Vec<RefUpdate>, Failure> {
-    let plan = work.plan;
-    let mut updates = vec![RefUpdate {
+fn updates(plan: &Plan, before: Option<&GitCheckout>) -> Vec<RefUpdate> {
+    let branch = RefUpdate {
         reference: format!("refs/heads/{}", plan.push_branch),
-        expected: before.map(|checkout| checkout.commit.clone()),
+        expected: before.map_or(Expected::Absent, |before| Expected::At(before.commit.clone())),
         force: plan.onto == Onto::Anew && before.is_some(),
-    }];
-    if let Some(refspec) = &plan.refspec
-        && refspec.destination != updates[0].reference
-    {
-        let destination = &refspec.destination;
-        let listed = run
-            .inner
-            .sources
-            .list_refs(work.request, destination)
-            .await
-            .map_err(|error| git_failure("failed to update source", &error))?;
-        let expected = listed.into_iter().find(|(name, _)| name == destination).map(|(_, commit)| commit);
-        updates.push(RefUpdate {
-            reference: destination.clone(),
-            force: refspec.force && expected.is_some(),
-            expected,
+    };
+    let besides =
+        plan.refspec.as_ref().filter(|refspec| refspec.destination != branch.reference).map(|refspec| {
+            RefUpdate {
+                reference: refspec.destination.clone(),
+                expected: Expected::Anywhere,
+                force: refspec.force,
+            }
         });
-    }
-    Ok(updates)
+    std::iter::once(branch).chain(besides).collect()
 }
 
 async fn push(
@@ -434,10 +420,7 @@ async fn push(
 }
 
 fn push_failure(error: PushError) -> Failure {
-    let after = match &error {
-        PushError::Git(error) => error.retry_after(),
-        PushError::Moved { .. } | PushError::Refused { .. } => None,
-    };
+    let after = error.retry_after();
     let message = match &error {
         PushError::Moved { .. } => format!(
             "failed to update source: {error}, {TRIES} times in a row\nhint: several writers push to this branch; give automation one of its own with `spec.git.push.branch`"

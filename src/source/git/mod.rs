@@ -42,7 +42,7 @@ mod walk;
 pub use checkout::{GitCheckout, RepositoryHandle};
 pub use commit::{GitIdentity, NewCommit};
 pub use error::{GitError, GitErrorKind};
-pub use push::{GitPush, PushError, RefUpdate};
+pub use push::{Expected, GitPush, PushError, RefUpdate};
 pub use regular::RegularFile;
 pub use request::{
     ClientCertificate, GitCredentials, GitReference, GitRequest, Proxy, PushHint, SshCredentials, TlsMaterial,
