@@ -155,7 +155,7 @@ pub(super) fn plan(automation: &ImageUpdateAutomation, git: &GitRepository) -> R
         None => Onto::PushBranch,
     };
     let refspec = match push.refspec.filter(|text| !text.is_empty()) {
-        Some(text) => Some(refspec(&text)?),
+        Some(text) => Some(refspec(&text, &push_branch)?),
         None => None,
     };
     Ok(Plan {
@@ -178,7 +178,8 @@ fn branch_of(reference: &flux_api::GitReference) -> Option<String> {
     }
 }
 
-fn refspec(text: &str) -> Result<Refspec, Problem> {
+/// What is pushed besides. It is the commit that was made, so the source can only be where that one stands.
+fn refspec(text: &str, push_branch: &str) -> Result<Refspec, Problem> {
     let (force, rest) = match text.strip_prefix('+') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -193,6 +194,9 @@ fn refspec(text: &str) -> Result<Refspec, Problem> {
         rest.split_once(':').ok_or_else(|| malformed("it has no `:` between source and destination"))?;
     if from.is_empty() {
         return Err(malformed("it has no source; nothing is ever deleted"));
+    }
+    if from != "HEAD" && from.strip_prefix("refs/heads/").unwrap_or(from) != push_branch {
+        return Err(malformed(&format!("its source is not the branch that is pushed, `{push_branch}`")));
     }
     if !destination.starts_with("refs/") || destination.contains(['*', ':', ' ']) {
         return Err(malformed("the destination is not the full name of one reference"));
@@ -302,15 +306,23 @@ mod tests {
             ("refs/heads/main:refs/for/main", Some(("refs/for/main", false))),
             ("+refs/heads/main:refs/heads/auto", Some(("refs/heads/auto", true))),
             ("HEAD:refs/for/main%topic=x", Some(("refs/for/main%topic=x", false))),
+            ("main:refs/heads/review", Some(("refs/heads/review", false))),
+            // the commit was made for `main`: it is no release
+            ("refs/heads/release:refs/heads/release-2", None),
+            ("refs/tags/main:refs/heads/review", None),
             ("main", None),
             (":refs/heads/main", None),
             ("main:auto", None),
             ("refs/heads/*:refs/heads/*", None),
         ] {
-            let found = refspec(text);
+            let found = refspec(text, "main");
             let found = found.as_ref().map(|refspec| (refspec.destination.as_str(), refspec.force));
             assert_eq!(found.ok(), expected, "{text}");
         }
+        assert_eq!(
+            refspec("refs/heads/main:refs/heads/release", "auto").unwrap_err().message,
+            "failed to update source: malformed refspec `refs/heads/main:refs/heads/release`: its source is not the branch that is pushed, `auto`"
+        );
     }
 
     #[test]
