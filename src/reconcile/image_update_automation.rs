@@ -7,6 +7,7 @@
 mod plan;
 mod policies;
 mod pull_request;
+mod signing;
 mod write;
 
 use std::collections::BTreeMap;
@@ -122,7 +123,7 @@ fn observe(
 ) {
     match outcome {
         Outcome::NothingNew { .. } => {}
-        Outcome::UpToDate { revision } => {
+        Outcome::UpToDate { revision, .. } => {
             status.observed_source_revision = Some(revision.clone());
             status.observed_policies = observed;
         }
@@ -199,7 +200,7 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
     let pull_request = pull_request::settings(automation, &plan)?;
     let plan = if pull_request.is_some() { plan.for_a_pull_request() } else { plan };
     let request = inner.git_request(&git).map_err(Problem::source)?;
-    let signing = write::signer(inner, automation)?;
+    let signing = signing::SigningKey::find(inner, automation)?;
     let namespace = &automation.metadata.namespace;
     let work = write::Work {
         automation,
@@ -219,16 +220,13 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
     };
     match &outcome {
         Outcome::Pushed(pushed) => wake_sources(run, &git, &pushed.references, &pushed.commit),
-        // A run before this one may have pushed and ended before it could wake anybody.
-        Outcome::NothingNew { revision } | Outcome::UpToDate { revision }
-            if (run.job.attempts > 0 || run.job.lease.claim > 1) && !plan.switches_branch() =>
-        {
-            let known = git.status.artifact.as_ref().is_some_and(|artifact| artifact.revision == *revision);
-            if let (Some((_, commit)), false) = (revision.rsplit_once("sha1:"), known) {
-                wake_sources(run, &git, &[format!("refs/heads/{}", plan.push_branch)], commit);
+        // A run before this one may have pushed and ended before it could wake anybody. Whoever knows the commit already
+        // asks nobody for it.
+        Outcome::NothingNew { head } | Outcome::UpToDate { head, .. } => {
+            if let (Some(head), true) = (head, run.job.attempts > 0 || run.job.lease.claim > 1) {
+                wake_sources(run, &git, &[format!("refs/heads/{}", plan.push_branch)], head);
             }
         }
-        Outcome::NothingNew { .. } | Outcome::UpToDate { .. } => {}
     }
     let afterwards = match (pull_request, proposal) {
         (Some(settings), Some(proposal)) => {

@@ -9,6 +9,7 @@ mod ignore;
 mod limits;
 mod registry;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub use limits::{AddressPolicy, SourceLimits};
 pub use registry::{
     DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest, is_tag,
 };
+
+pub(crate) use git::elements;
 
 use crate::model::{Clock, Digest};
 
@@ -71,6 +74,16 @@ impl Sources {
     /// Makes a commit on top of a checkout, in the kept repository and nowhere else, and opens it for reading.
     pub async fn commit(&self, checkout: &GitCheckout, commit: NewCommit) -> Result<GitCheckout, GitError> {
         self.inner.git.commit(checkout, commit).await
+    }
+
+    /// Whether a commit of these changes on top of a checkout would hold the same files as `other` does. Makes none.
+    pub async fn would_equal(
+        &self,
+        checkout: &GitCheckout,
+        changes: BTreeMap<String, Vec<u8>>,
+        other: &GitCheckout,
+    ) -> Result<bool, GitError> {
+        self.inner.git.would_equal(checkout, changes, other).await
     }
 
     /// Pushes a commit: every reference moves from where it was expected to stand, or the push fails. Once it is
