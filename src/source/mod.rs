@@ -8,6 +8,7 @@ mod git;
 mod ignore;
 mod limits;
 mod registry;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use registry::{
 };
 
 pub(crate) use git::elements;
+pub(crate) use transport::{AGENT, NoClient, causes, client, literal};
 
 use crate::model::{Clock, Digest};
 

@@ -371,6 +371,27 @@ async fn s14_an_api_at_a_forbidden_address_is_not_asked() {
     assert!(forge.world.lock().unwrap().requests.is_empty());
 }
 
+#[tokio::test]
+async fn behind_a_proxy_it_is_the_proxy_that_connects() {
+    let forge = forge(Forge::Gitea).await;
+    let address = forge.project.api.strip_suffix("/api/v1").unwrap().to_owned();
+    let proxy = Proxy { address, username: None, password: None };
+    let access = Access { addresses: AddressPolicy::NoLocal, proxy: Some(proxy), ..access() };
+    let project = Project { api: "http://127.9.9.9/api/v1".into(), ..forge.project.clone() };
+    let settled = settle(&project, &access, &wanted()).await.unwrap();
+    assert_eq!(settled.done, Done::Opened);
+}
+
+#[tokio::test]
+async fn settings_that_make_no_client_are_said_before_anything_is_asked() {
+    let forge = forge(Forge::Gitea).await;
+    let project = Project { api: forge.project.api.replace("http:", "https:"), ..forge.project.clone() };
+    let tls = TlsMaterial { ca: Some(Vec::new()), client: None };
+    let error = settle(&project, &Access { tls, ..access() }, &wanted()).await.unwrap_err();
+    assert_eq!(error.to_string(), "`ca.crt` holds no certificate");
+    assert!(!error.is_retryable());
+}
+
 #[test]
 fn the_forge_and_its_api_are_known_by_the_repositorys_url() {
     for (url, forge, api, expected) in [

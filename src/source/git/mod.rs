@@ -53,6 +53,5 @@ pub use walk::FileLimits;
 
 pub(crate) use error::shown;
 pub(crate) use fetch::Git;
-pub(crate) use http::{Resolver, causes, literal};
 pub(crate) use names::elements;
 pub(crate) use tree::{Content, Included, View, read};
