@@ -21,7 +21,7 @@ use flux_api::{
 use self::plan::Problem;
 use self::write::{Outcome, Pushed};
 use super::context::{Done, Run};
-use crate::model::{CauseKind, Kind, ObjectKey, Severity};
+use crate::model::{CauseKind, Kind, ObjectKey, RepositoryId, Severity};
 use crate::queue::{NewJob, Priority};
 
 /// What Ready says when all is well, whatever was pushed.
@@ -267,18 +267,12 @@ fn followed(git: &GitRepository) -> Option<String> {
     }
 }
 
-/// Whether two URLs mean the same repository, by whatever scheme they get there.
+/// Whether two URLs mean the same repository, by whatever scheme they get there: by ssh the port may be another.
 fn same_repository(one: &str, other: &str) -> bool {
-    let parts = |text: &str| {
-        let url = url::Url::parse(text).ok()?;
-        let host = url.host_str()?.to_ascii_lowercase();
-        let port = url.port();
-        let path = url.path().trim_matches('/');
-        Some((host, port, path.strip_suffix(".git").unwrap_or(path).to_owned(), url.scheme() == "ssh"))
-    };
-    match (parts(one), parts(other)) {
-        (Some((host, port, path, ssh)), Some((other_host, other_port, other_path, other_ssh))) => {
-            host == other_host && path == other_path && (ssh != other_ssh || port == other_port)
+    let is_ssh = |text: &str| !text.starts_with("http");
+    match (RepositoryId::parse(one), RepositoryId::parse(other)) {
+        (Some(id), Some(same)) => {
+            id == same || (is_ssh(one) != is_ssh(other) && id.is_at_another_port(&same))
         }
         _ => one == other,
     }
@@ -329,6 +323,8 @@ mod tests {
             ("https://github.com/o/r", "https://github.com/o/other", false),
             ("https://github.com/o/r", "https://gitlab.com/o/r", false),
             ("http://h:1/r", "http://h:2/r", false),
+            ("https://git.lan/o/r", "ssh://git@git.lan:2222/o/r", true),
+            ("https://git.lan./O/%72.git/", "https://git.lan/o/r", true),
         ] {
             assert_eq!(same_repository(one, other), same, "{one} {other}");
         }
