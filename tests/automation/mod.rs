@@ -451,7 +451,6 @@ fn signing_key(password: &str) -> Option<(tempfile::TempDir, String)> {
         .arg(&key)
         .status();
     if !made.is_ok_and(|status| status.success()) {
-        println!("no ssh-keygen: skipped");
         return None;
     }
     let identity = std::fs::read_to_string(&key).unwrap();
@@ -468,7 +467,10 @@ const SIGNED: &str = "  git:\n    commit:\n      author: {email: fluxbot@flux.co
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signing_key_is_opened_when_there_is_something_to_sign() {
-    let Some((_keys, secret)) = signing_key("another phrase") else { return };
+    let Some((_keys, secret)) = signing_key("another phrase") else {
+        println!("no ssh-keygen: skipped");
+        return;
+    };
     let world = World::start(&[("values.yaml", VALUES)], |url| {
         format!("{}---\n{secret}---\n{}", surroundings(url, &["image-policy"]), manifest("", SIGNED))
     })
@@ -512,7 +514,10 @@ async fn files_are_named_from_the_update_path_however_it_is_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_is_signed_with_an_ssh_key_that_git_verifies() {
-    let Some((keys, secret)) = signing_key("secret phrase") else { return };
+    let Some((keys, secret)) = signing_key("secret phrase") else {
+        println!("no ssh-keygen: skipped");
+        return;
+    };
     let public = std::fs::read_to_string(keys.path().join("key.pub")).unwrap();
     let world = World::start(&[("values.yaml", VALUES)], |url| {
         format!("{}---\n{secret}---\n{}", surroundings(url, &["image-policy"]), manifest("", SIGNED))

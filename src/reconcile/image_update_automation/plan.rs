@@ -61,7 +61,8 @@ pub(super) enum Onto {
     Checkout,
     /// On what was checked out, in place of what the branch holds: it is automation's own.
     Anew,
-    /// On what the branch holds, if it is there: no branch was checked out, so nothing says that its commits may go.
+    /// On what the branch holds, if it is there: no branch was checked out, or it is the GitRepository's own branch, so
+    /// nothing says that its commits may go.
     PushBranch,
 }
 
@@ -151,8 +152,8 @@ pub(super) fn plan(automation: &ImageUpdateAutomation, git: &GitRepository) -> R
     let onto = match &checkout_branch {
         Some(branch) if *branch == push_branch => Onto::Checkout,
         _ if named.as_ref() == Some(&push_branch) => Onto::Checkout,
-        Some(_) => Onto::Anew,
-        None => Onto::PushBranch,
+        Some(_) if !is_branch_of(git, &push_branch) => Onto::Anew,
+        Some(_) | None => Onto::PushBranch,
     };
     let refspec = match push.refspec.filter(|text| !text.is_empty()) {
         Some(text) => Some(refspec(&text, &push_branch)?),
@@ -175,6 +176,16 @@ fn branch_of(reference: &flux_api::GitReference) -> Option<String> {
         GitTarget::Branch(branch) => Some(branch.to_owned()),
         GitTarget::Name(name) => name.strip_prefix("refs/heads/").map(str::to_owned),
         GitTarget::Commit { .. } | GitTarget::Semver(_) | GitTarget::Tag(_) => None,
+    }
+}
+
+/// Whether the GitRepository names that branch, or means it.
+fn is_branch_of(git: &GitRepository, branch: &str) -> bool {
+    let names = git.spec.reference.as_ref().and_then(|reference| reference.branch.as_deref());
+    match git.spec.target() {
+        GitTarget::Branch(means) => means == branch,
+        GitTarget::Name(name) => name.strip_prefix("refs/heads/") == Some(branch) || names == Some(branch),
+        GitTarget::Commit { .. } | GitTarget::Semver(_) | GitTarget::Tag(_) => names == Some(branch),
     }
 }
 
@@ -280,6 +291,16 @@ mod tests {
             (Some(tag.clone()), None, Some("main"), Some((None, "main", PushBranch))),
             (Some(tag), Some(reference("main")), Some("auto"), Some((None, "auto", PushBranch))),
             (Some(named), None, Some("main"), Some((Some("main"), "main", Checkout))),
+            // nor does another branch say it of the one the source follows
+            (
+                Some(reference("dev")),
+                Some(reference("main")),
+                Some("main"),
+                Some((Some("dev"), "main", PushBranch)),
+            ),
+            (Some(reference("dev")), None, Some("master"), Some((Some("dev"), "master", PushBranch))),
+            (Some(reference("dev")), commit.clone(), Some("main"), Some((Some("dev"), "main", PushBranch))),
+            (Some(reference("dev")), None, Some("main"), Some((Some("dev"), "main", Anew))),
             // a source that is pinned, on the branch it is pinned on
             (None, commit.clone(), None, Some((None, "main", Checkout))),
             (None, commit.clone(), Some("main"), Some((None, "main", Checkout))),
