@@ -1,4 +1,4 @@
-//! The words every room shares: object keys, revisions, delivery and job ids, causes, events, time.
+//! The words every room shares: object keys, repositories, revisions, delivery and job ids, causes, events, time.
 //!
 //! Plain data only: no I/O, no async, nothing that belongs to a single room.
 
@@ -7,9 +7,11 @@ mod event;
 mod ids;
 mod network;
 mod object;
+mod repository;
 
 pub use clock::{Clock, Timestamp};
 pub use event::{Event, Severity};
 pub use ids::{Cause, CauseKind, DeliveryId, Digest, JobId, Revision};
 pub use network::{Network, ParseNetworkError};
 pub use object::{Kind, ObjectKey, ParseObjectKeyError};
+pub use repository::{RepositoryId, short_name};
