@@ -171,9 +171,16 @@ async fn an_image_push_wakes_what_is_listed_with_the_tag_for_the_image_it_watche
 async fn a_generic_body_wakes_all_that_is_listed_whatever_it_says() {
     let world = World::start().await;
     for (n, body) in
-        [&b""[..], b"anything", br#"{"ref":"refs/heads/other","repository":"https://x.example/y/z"}"#]
-            .iter()
-            .enumerate()
+        [
+            &b""[..],
+            b"anything",
+            br#"{"ref":"refs/heads/other","repository":"https://x.example/y/z"}"#,
+            br#"{"events":[]}"#,
+            br#"{"events":[{"type":"x"}]}"#,
+            br#"{"event_data":{"a":1}}"#,
+        ]
+        .iter()
+        .enumerate()
     {
         assert_eq!(world.send(post(&world.path("generic"), &[], body)).await.status, 200);
         assert_eq!(world.claim().await.len(), 1, "{n}");
