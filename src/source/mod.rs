@@ -22,7 +22,7 @@ pub use git::{
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};
 pub use registry::{
-    DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest, is_tag,
+    DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest,
 };
 
 use crate::model::{Clock, Digest};
