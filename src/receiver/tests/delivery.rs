@@ -31,6 +31,35 @@ async fn a_push_wakes_the_source_that_follows_the_branch_with_the_commit() {
 }
 
 #[tokio::test]
+async fn a_git_push_names_no_tag_to_an_image_repository() {
+    let world = World::start().await;
+    let both = r#"
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: both, namespace: flux-system}
+spec:
+  type: github
+  secretRef: {name: token}
+  resources: [{kind: ImageRepository, name: app}, {kind: GitRepository, name: app}, {kind: GitRepository, name: docs}, {kind: HelmRepository, name: charts}]
+"#;
+    assert!(world.objects.put_manifests("both.yaml", both).await.is_empty());
+    let body = github_push("org/app", "refs/heads/main", COMMIT);
+    world.send(post(&world.path("both"), &github("s3cret", "1", &body), &body)).await;
+    let hints: Vec<(String, Value)> =
+        world.work().await.into_iter().map(|job| (job.object.to_string(), job.payload)).collect();
+    let push = json!({"push": {"ref": "refs/heads/main", "commit": COMMIT, "url": "https://github.com/org/app.git"}});
+    assert_eq!(
+        hints,
+        [
+            ("GitRepository/flux-system/app".to_owned(), push),
+            ("HelmRepository/flux-system/charts".to_owned(), Value::Null),
+            ("ImageRepository/flux-system/app".to_owned(), json!({"images": [{}]})),
+        ]
+    );
+    world.end().await;
+}
+
+#[tokio::test]
 async fn what_was_answered_is_on_disk() {
     let world = World::start().await;
     assert_eq!(push(&world, "1", "org/app", "refs/heads/main").await.status, 200);
