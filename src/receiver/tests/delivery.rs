@@ -306,6 +306,83 @@ async fn receivers_and_secrets_that_change_are_noticed_at_the_next_request() {
     world.end().await;
 }
 
+/// A Receiver with an expression, and its Secret.
+fn filtered(token: &str, name: &str) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Secret
+metadata: {{name: filtered, namespace: flux-system}}
+stringData: {{token: "{token}"}}
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {{name: filtered, namespace: flux-system}}
+spec:
+  type: generic
+  secretRef: {{name: filtered}}
+  resourceFilter: "res.metadata.name != '{name}'"
+  resources: [{{kind: GitRepository, name: app}}]
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn routes_never_go_back_to_what_they_were() {
+    let world = World::start().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (state, stop) = (world.state.clone(), stop.clone());
+            tokio::task::spawn_blocking(move || {
+                while !stop.is_cancelled() {
+                    state.readiness();
+                }
+            })
+        })
+        .collect();
+    for n in 0..100 {
+        // Two changes at once: who reads the first must not overwrite who reads the second.
+        for token in [format!("{n}"), format!("{n}-again")] {
+            let manifests = filtered(&token, &token);
+            assert!(world.objects.put_manifests("filtered.yaml", &manifests).await.is_empty());
+        }
+        let path = hook_path(format!("{n}-again").as_bytes(), "filtered", "flux-system");
+        for _ in 0..10 {
+            assert_eq!(world.state.path_of(&key("filtered")), Ok(path.clone()));
+            tokio::task::yield_now().await;
+        }
+    }
+    stop.cancel();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_expression_is_compiled_once_however_often_secrets_change() {
+    let world = World::start().await;
+    let served = |token: &str| {
+        let routes = world.state.routes();
+        match routes.find(&hook_path(token.as_bytes(), "filtered", "flux-system")) {
+            Some(routes::Route::To(served)) => std::sync::Arc::clone(served),
+            other => panic!("{other:?}"),
+        }
+    };
+    let put = async |token: &str, name: &str| {
+        assert!(world.objects.put_manifests("f.yaml", &filtered(token, name)).await.is_empty());
+        served(token)
+    };
+    let first = put("1", "a").await;
+    let rotated = put("2", "a").await;
+    assert!(std::sync::Arc::ptr_eq(&first.filters, &rotated.filters));
+    assert_eq!(rotated.tokens()[0].1, b"2");
+    let changed = put("2", "b").await;
+    assert!(!std::sync::Arc::ptr_eq(&first.filters, &changed.filters));
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_store_that_cannot_be_written_is_503_and_a_later_try_succeeds() {
     use sqlx::ConnectOptions;
