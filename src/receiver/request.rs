@@ -293,7 +293,8 @@ async fn record(
     let receiver = served.receiver();
     let provider = served.provider;
     let event_header = provider.event_header().and_then(|name| text_header(headers, name));
-    let plan = plan::plan(receiver, provider, event_header, &parsed.facts, listed, problems);
+    let filtered = provider.filtered_event(event_header, parsed.event.as_deref());
+    let plan = plan::plan(receiver, provider, filtered, &parsed.facts, listed, problems);
 
     let id = DeliveryId::generate();
     let event = event_header.map(str::to_owned).or(parsed.event).unwrap_or_default();

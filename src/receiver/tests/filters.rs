@@ -28,12 +28,7 @@ async fn world(lines: &str) -> World {
 async fn post_json(world: &World, body: &str) -> (u16, String, String) {
     let headers = [("content-type", "application/json; charset=utf-8".to_owned())];
     let reply = world.send(post(&world.path("filtered"), &headers, body.as_bytes())).await;
-    let mut woken = Vec::new();
-    for job in world.claim().await {
-        woken.push(job.object.name.clone());
-        let done = crate::queue::JobResult::of(crate::queue::JobOutcome::Done);
-        world.queue.finish(&job.lease, done).await.unwrap();
-    }
+    let woken: Vec<String> = world.work().await.into_iter().map(|job| job.object.name).collect();
     (reply.status, woken.join(" "), reply.json()["note"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -167,11 +162,11 @@ async fn a_replay_is_filtered_as_the_delivery_was() {
     assert_eq!(post_json(&world, r#"{"tag":"v1","name":"docs"}"#).await.1, "docs app");
     let summary = world.queue.list_deliveries(&DeliveryFilter::default(), 1).await.unwrap().remove(0);
     let delivery = world.queue.delivery(&summary.id).await.unwrap().unwrap();
-    let replay = world.state.replay(&delivery, world.clock.now()).unwrap();
+    let replay = world.state.replay(&delivery, world.clock.now()).await.unwrap();
     let names: Vec<_> = replay.jobs.iter().map(|job| job.object.name.as_str()).collect();
     assert_eq!(names, ["docs", "app"]);
     let cut = crate::queue::Delivery { body: None, ..delivery };
-    let error = world.state.replay(&cut, world.clock.now()).unwrap_err();
+    let error = world.state.replay(&cut, world.clock.now()).await.unwrap_err();
     assert!(error.contains("is not kept whole"), "{error}");
     world.end().await;
 }
@@ -224,7 +219,8 @@ async fn an_identity_token_whose_claims_are_as_demanded_wakes_what_is_listed() {
     let summary = world.queue.list_deliveries(&DeliveryFilter::default(), 1).await.unwrap().remove(0);
     let delivery = world.queue.delivery(&summary.id).await.unwrap().unwrap();
     assert!(delivery.headers.iter().all(|(name, _)| name != "authorization"));
-    assert!(world.state.replay(&delivery, world.clock.now()).unwrap_err().contains("is not kept"));
+    let error = world.state.replay(&delivery, world.clock.now()).await.unwrap_err();
+    assert!(error.contains("is not kept"), "{error}");
     world.end().await;
 }
 
