@@ -76,6 +76,10 @@ impl Token {
         &self.claims
     }
 
+    pub(super) fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+
     /// A claim that is a text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()

@@ -188,6 +188,7 @@ async fn receive(
                 Ok(Err(Unproved::Refused(refused))) => return Err(Failure::Refused(refused)),
                 Ok(Err(Unproved::Denied(why))) => return Err(Failure::Denied(why)),
                 Ok(Err(Unproved::Keys(why))) => return Err(Failure::Keys(why)),
+                Ok(Err(Unproved::Busy)) => return Err(Failure::Busy),
                 Err(_) => return Err(Failure::TooSlow),
             }
         }
@@ -211,7 +212,7 @@ async fn receive(
         return Err(Failure::ContentType);
     }
     let parsed = served.provider.parse(headers, &body).map_err(Failure::Malformed)?;
-    let (listed, problems) = wanted(state, served, headers, &body, &parsed, claims).await?;
+    let (listed, problems) = wanted(state, served, headers, &body, &parsed, claims, deadline).await?;
     record(state, served, headers, &body, parsed, &listed, problems, slot, received_at).await
 }
 
@@ -223,6 +224,7 @@ async fn wanted(
     body: &[u8],
     parsed: &Parsed,
     claims: Option<Map<String, Value>>,
+    deadline: Instant,
 ) -> Result<(Vec<Arc<FluxObject>>, Vec<String>), Failure> {
     let no_cross_namespace_refs = state.settings().no_cross_namespace_refs;
     let (listed, mut problems) = plan::listed(state.objects(), served.receiver(), no_cross_namespace_refs);
@@ -239,8 +241,8 @@ async fn wanted(
     let claims = claims.filter(|_| served.provider == Provider::GenericOidc);
     let filters = Arc::clone(&served.filters);
     // A second's worth of evaluation must not hold up other deliveries.
-    let evaluated =
-        tokio::task::spawn_blocking(move || filters.apply(listed, &request, claims.as_ref())).await;
+    let evaluation = tokio::task::spawn_blocking(move || filters.apply(listed, &request, claims.as_ref()));
+    let evaluated = timeout_at(deadline, evaluation).await.map_err(|_| Failure::Busy)?;
     let (kept, more) = evaluated.map_err(|_| Failure::Busy)?;
     problems.extend(more);
     Ok((plan::objects_of(kept), problems))
