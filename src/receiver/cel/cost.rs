@@ -165,9 +165,8 @@ impl Shape {
         Ok(shape)
     }
 
-    /// `variables` are those of the loops around it, with the loops' number.
-    fn add<'a>(&mut self, tree: &'a IdedExpr, variables: &mut Vec<[&'a str; 3]>) -> Result<(), String> {
-        let loops = variables.len();
+    fn add<'a>(&mut self, tree: &'a IdedExpr, around: &mut Vec<Loop<'a>>) -> Result<(), String> {
+        let loops = around.len();
         if loops > DEEPEST {
             self.too_deep = true;
             return Ok(());
@@ -175,13 +174,15 @@ impl Shape {
         self.steps[loops] += 1;
         match &tree.expr {
             Expr::Comprehension(one) => {
-                self.add(&one.iter_range, variables)?;
-                self.add(&one.accu_init, variables)?;
-                variables.push([&one.iter_var, one.iter_var2.as_deref().unwrap_or_default(), &one.accu_var]);
-                self.add(&one.loop_cond, variables)?;
-                self.add(&one.loop_step, variables)?;
-                variables.pop();
-                self.add(&one.result, variables)?;
+                self.add(&one.iter_range, around)?;
+                self.add(&one.accu_init, around)?;
+                let names = [one.iter_var.as_str(), one.iter_var2.as_deref().unwrap_or_default()];
+                let over_data = is_data(&one.iter_range, around);
+                around.push(Loop { names, over_data });
+                self.add(&one.loop_cond, around)?;
+                self.add(&one.loop_step, around)?;
+                around.pop();
+                self.add(&one.result, around)?;
                 // What `map` and `filter` gather is copied each time something is added.
                 if matches!(one.accu_init.expr, Expr::List(_)) {
                     self.more_steps(loops + 2);
@@ -193,11 +194,11 @@ impl Shape {
             Expr::Literal(LiteralValue::String(text)) => {
                 self.literal = self.literal.max(text.inner().len() as u64);
             }
-            Expr::Call(call) => self.add_call(call, variables)?,
+            Expr::Call(call) => self.add_call(call, around)?,
             Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) | Expr::Select(_) | Expr::Struct(_) => {}
         }
         for part in children(&tree.expr) {
-            self.add(part, variables)?;
+            self.add(part, around)?;
         }
         Ok(())
     }
@@ -210,25 +211,25 @@ impl Shape {
     }
 
     /// What a call costs besides its arguments.
-    fn add_call(&mut self, call: &CallExpr, variables: &[[&str; 3]]) -> Result<(), String> {
-        let loops = variables.len();
+    fn add_call(&mut self, call: &CallExpr, around: &[Loop<'_>]) -> Result<(), String> {
+        let loops = around.len();
         // What is compared with something that stands in the expression is compared with little.
         let with_literal = call.args.iter().any(|one| matches!(one.expr, Expr::Literal(_)));
         match call.func_name.as_str() {
             "matches" => {
-                let (weight, flat) = match library::literal_pattern(call) {
+                let (size, flat) = match library::literal_pattern(call) {
                     Some(pattern) => {
                         (library::pattern(pattern, library::LARGEST_PATTERN)?.size(), PATTERN_AT_HAND)
                     }
                     None => (library::LARGEST_PATTERN_OF_DATA, PATTERN_OF_DATA),
                 };
-                self.reading[loops] += 1 + weight as u64 / PATTERN_BYTES;
+                self.read(call, around, 1 + size as u64 / PATTERN_BYTES);
                 self.flat[loops] += flat;
             }
             "split" => {
                 self.splits = true;
-                self.reading[loops] += 1;
-                self.making[loops] += AS_A_MEMBER;
+                self.read(call, around, 1);
+                self.make(call, around, AS_A_MEMBER);
             }
             // A member of a list is looked for in all of it.
             "@in" => match call.args.get(1).map(|list| &list.expr) {
@@ -237,21 +238,16 @@ impl Shape {
                     let is_literal = |one: &IdedExpr| matches!(one.expr, Expr::Literal(_));
                     let count = list.elements.len() as u64;
                     self.steps[loops] += count;
-                    self.compare(
-                        call,
-                        variables,
-                        with_literal || list.elements.iter().all(is_literal),
-                        count,
-                    );
+                    self.compare(call, around, with_literal || list.elements.iter().all(is_literal), count);
                 }
                 _ => {
                     self.more_steps(loops + 1);
-                    self.compare(call, variables, with_literal, 1);
+                    self.compare(call, around, with_literal, 1);
                 }
             },
             "equivalent" | "intersects" => self.more_steps(loops + 2),
             "contains" if call.args.len() == 2 => self.more_steps(loops + 2),
-            "_==_" | "_!=_" => self.compare(call, variables, with_literal, 1),
+            "_==_" | "_!=_" => self.compare(call, around, with_literal, 1),
             "_+_" => {
                 self.making[loops] += 1;
                 if !with_literal {
@@ -261,7 +257,7 @@ impl Shape {
             }
             "join" | "format" => self.gathering[loops] += 1,
             "replace" | "lowerAscii" | "upperAscii" | "trim" | "substring" | "reverse" | "quote"
-            | "string" | "bytes" | "encode" | "decode" => self.making[loops] += 1,
+            | "string" | "bytes" | "encode" | "decode" => self.make(call, around, 1),
             "_&&_"
             | "_||_"
             | "!_"
@@ -283,21 +279,35 @@ impl Shape {
             | "dyn" => {}
             // Whatever else there is looks through its text at most once.
             name if name.starts_with('_') && with_literal || name.starts_with("get") => {}
-            _ => self.reading[loops] += 1,
+            _ => self.read(call, around, 1),
         }
         Ok(())
     }
 
-    fn compare(&mut self, call: &CallExpr, variables: &[[&str; 3]], with_literal: bool, count: u64) {
-        let loops = variables.len();
-        if with_literal {
-            return;
+    /// A text is looked through. All that a loop over data runs over is not more than all there is.
+    fn read(&mut self, call: &CallExpr, around: &[Loop<'_>], weight: u64) {
+        match around.len() {
+            loops if is_of_a_loop(text_of(call), around) => self.comparing[loops - 1] += weight,
+            loops => self.reading[loops] += weight,
         }
-        if call.args.iter().any(|one| names_one_of(one, variables)) {
-            // All that a loop runs over is not more than all there is.
-            self.reading[loops] += count;
-        } else {
-            self.comparing[loops] += count;
+    }
+
+    /// A text is made out of one.
+    fn make(&mut self, call: &CallExpr, around: &[Loop<'_>], weight: u64) {
+        match around.len() {
+            loops if is_of_a_loop(text_of(call), around) => self.gathering[loops - 1] += weight,
+            loops => self.making[loops] += weight,
+        }
+    }
+
+    /// Two values are compared, so far as the smaller of them goes.
+    fn compare(&mut self, call: &CallExpr, around: &[Loop<'_>], with_literal: bool, weight: u64) {
+        match around.len() {
+            _ if with_literal => {}
+            loops if call.args.iter().any(|one| is_of_a_loop(Some(one), around)) => {
+                self.comparing[loops - 1] += weight;
+            }
+            loops => self.comparing[loops] += weight,
         }
     }
 
@@ -328,10 +338,38 @@ impl Shape {
     }
 }
 
-/// Whether an expression depends on where a loop around it is.
-fn names_one_of(tree: &IdedExpr, variables: &[[&str; 3]]) -> bool {
+/// A loop around a part of an expression.
+struct Loop<'a> {
+    names: [&'a str; 2],
+    /// It runs over a part of the data, not over what an expression has made.
+    over_data: bool,
+}
+
+/// The text that a function is about.
+fn text_of(call: &CallExpr) -> Option<&IdedExpr> {
+    call.target.as_deref().or(call.args.first())
+}
+
+/// The variable that a value is a part of, if it is a part of one.
+fn root(tree: &IdedExpr) -> Option<&str> {
     match &tree.expr {
-        Expr::Ident(name) => variables.iter().any(|names| names.contains(&name.as_str())),
-        other => children(other).into_iter().any(|part| names_one_of(part, variables)),
+        Expr::Ident(name) => Some(name),
+        Expr::Select(select) => root(&select.operand),
+        Expr::Call(call) if call.func_name == "_[_]" => root(call.args.first()?),
+        _ => None,
     }
+}
+
+fn loop_of<'l, 'a>(name: &str, around: &'l [Loop<'a>]) -> Option<&'l Loop<'a>> {
+    around.iter().rev().find(|one| one.names.contains(&name))
+}
+
+/// Whether a value is a part of the data.
+fn is_data(tree: &IdedExpr, around: &[Loop<'_>]) -> bool {
+    root(tree).is_some_and(|name| loop_of(name, around).is_none_or(|one| one.over_data))
+}
+
+/// Whether a value is a part of what a loop over data is at.
+fn is_of_a_loop(tree: Option<&IdedExpr>, around: &[Loop<'_>]) -> bool {
+    tree.and_then(root).and_then(|name| loop_of(name, around)).is_some_and(|one| one.over_data)
 }

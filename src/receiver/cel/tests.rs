@@ -142,6 +142,8 @@ fn s21_looking_through_text_is_counted_by_its_length() {
         "req.l.all(a, req.texts.join('') != '')",
         "req.l.all(a, '%s'.format([req.texts]) != '')",
         "req.l.all(a, req == req)",
+        "req.l.map(a, req.s).all(t, t.contains('x'))",
+        "[req.s, req.s].map(a, a).all(t, req.l.all(b, t.contains('x')))",
         "req.l.all(a, req.texts == req.texts)",
         "req.l.all(a, req in [req, req])",
         "req.l.all(a, (req.l + req.l).size() > 0)",
@@ -153,9 +155,9 @@ fn s21_looking_through_text_is_counted_by_its_length() {
     // What is looked at once, or is short, may be long or many.
     for text in [
         "req.s.indexOf('y') < 0 && req.s.lastIndexOf(req.t) < 0 && !req.s.matches('y+$') && req.s != req.t",
-        "req.few.all(f, req.s.contains('x'))",
         "req.l.all(a, a != 7.5 || a in [1.0, 7.5])",
         "req.texts.exists(t, t != req.p)",
+        "req.texts.all(t, t.contains('z') && t.matches('^z+$') && t.upperAscii() != 'Z')",
         "req == req",
     ] {
         assert_eq!(Expression::boolean(text, VARIABLES).unwrap().holds(&data), Ok(true), "{text}");
