@@ -3,13 +3,15 @@
 //! Flux wakes everything a Receiver lists. So does this, except for what the payload proves to be untouched: a
 //! GitRepository that follows another repository or another ref, an ImageRepository or OCIRepository of another image.
 
+use std::collections::BTreeSet;
+
 use flux_api::{FluxObject, GitRepository, GitTarget, ObjectSelector, Receiver};
 use serde_json::{Value, json};
 
 use super::facts::{Change, FactKind, Facts};
 use super::images::{self, Report, watched};
 use super::provider::Provider;
-use super::repository::{RepositoryId, short_name};
+use super::repository::{RepositoryId, last_name, short_name};
 use crate::model::{Kind, ObjectKey};
 use crate::objects::Objects;
 
@@ -38,7 +40,7 @@ pub(super) struct Listed {
 
 /// Each object once.
 pub(super) fn objects_of(listed: Vec<Listed>) -> Vec<std::sync::Arc<FluxObject>> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     listed.into_iter().map(|one| one.object).filter(|object| seen.insert(key_of(object))).collect()
 }
 
@@ -181,8 +183,12 @@ fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
     if changes.is_empty() || facts.repository_urls.is_empty() {
         return wake_all(facts, listed);
     }
-    let ids: Vec<Option<RepositoryId>> =
-        listed.iter().map(|object| RepositoryId::parse(&object.get::<GitRepository>()?.spec.url)).collect();
+    let names = urls.iter().map(RepositoryId::last_name).chain(shorts.iter().map(|short| last_name(short)));
+    let names: Vec<&str> = names.collect::<BTreeSet<_>>().into_iter().collect();
+    let ids: Vec<Option<RepositoryId>> = listed
+        .iter()
+        .map(|object| RepositoryId::parse_if_called(&object.get::<GitRepository>()?.spec.url, &names))
+        .collect();
     let same = |id: &Option<RepositoryId>| id.as_ref().is_some_and(|id| urls.contains(id));
     // A forge is often reached by an inner name that its payloads do not know. If nobody follows the repository by
     // the names it has there, its path decides.

@@ -115,7 +115,6 @@ pub(super) async fn handle(State(state): State<ReceiverState>, request: Request)
     let deadline = Instant::now() + state.settings().body_timeout;
     let received_at = state.now();
     let (head, body) = request.into_parts();
-    let address = client(&head.extensions, &head.headers, &state);
     let served = match route(&state, &head) {
         Ok(served) => served,
         Err(failure) => {
@@ -127,6 +126,7 @@ pub(super) async fn handle(State(state): State<ReceiverState>, request: Request)
     match delivery {
         Ok(answer) => answer,
         Err(failure) => {
+            let address = client(&head.extensions, &head.headers, &state);
             let throttled = note(&state, &served, &head.headers, address, &failure);
             failure.answer(throttled)
         }
@@ -202,6 +202,7 @@ async fn receive(
     let body = timeout_at(deadline, read(state, body, &mut proof, &mut share))
         .await
         .unwrap_or(Err(Failure::TooSlow))?;
+    let body = Bytes::from(body);
     let slot = match proof {
         Proof::Given(slot) => slot,
         Proof::Body(running) => running.finish().map_err(Failure::Refused)?,
@@ -213,7 +214,7 @@ async fn receive(
     }
     let parsed = served.provider.parse(headers, &body).map_err(Failure::Malformed)?;
     let (listed, problems) = wanted(state, served, headers, &body, &parsed, claims, deadline).await?;
-    record(state, served, headers, &body, parsed, &listed, problems, slot, received_at).await
+    record(state, served, headers, body, parsed, &listed, problems, slot, received_at).await
 }
 
 /// The objects that the Receiver lists and its expressions let through, and what is wrong with either.
@@ -285,7 +286,7 @@ async fn record(
     state: &ReceiverState,
     served: &Served,
     headers: &HeaderMap,
-    body: &[u8],
+    body: Bytes,
     parsed: Parsed,
     listed: &[Arc<FluxObject>],
     problems: Vec<String>,
@@ -299,26 +300,32 @@ async fn record(
     let plan = plan::plan(receiver, provider, filtered, &parsed.facts, listed, problems);
 
     let id = DeliveryId::generate();
-    let event = event_header.map(str::to_owned).or(parsed.event).unwrap_or_default();
+    let event = clean(event_header.or(parsed.event.as_deref()).unwrap_or_default());
     let sender_id = provider
         .id_headers()
         .iter()
         .find_map(|name| text_header(headers, name).map(str::to_owned))
         .or(parsed.id)
         .filter(|id| !id.is_empty());
-    let (dedup_key, same_for) = dedup(sender_id.as_deref(), body);
+    let (dedup_key, same_for) = dedup(sender_id.as_deref(), &body);
+    let body_size = body.len() as u64;
+    // A part keeps the whole in memory, so only the whole is shared.
+    let stored_body = match body.get(..state.settings().stored_body) {
+        Some(beginning) if beginning.len() < body.len() => Bytes::copy_from_slice(beginning),
+        _ => body,
+    };
     let delivery = NewDelivery {
         id: id.clone(),
         receiver: served.key.clone(),
         provider: provider.as_str().to_owned(),
-        event: clean(&event),
+        event: event.clone(),
         sender_id: sender_id.as_deref().map(clean),
         dedup_key,
         dedup_until: received_at.saturating_add(same_for).unwrap_or(Timestamp::MAX),
         received_at,
         headers: kept_headers(headers),
-        body: Bytes::copy_from_slice(&body[..body.len().min(state.settings().stored_body)]),
-        body_size: body.len() as u64,
+        body: stored_body,
+        body_size,
         facts: serde_json::to_value(&parsed.facts).unwrap_or(Value::Null),
         note: plan.note.clone(),
     };
@@ -335,7 +342,6 @@ async fn record(
         .collect();
     let count = jobs.len();
     let recorded = state.queue().record_delivery(delivery, jobs).await.map_err(Failure::Store)?;
-    let event = clean(&event);
     match recorded {
         Recorded::Stored(id) => {
             let outcome = if count == 0 { Outcome::Recorded } else { Outcome::Accepted };
