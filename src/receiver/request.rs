@@ -205,7 +205,20 @@ async fn receive(
     let body = Bytes::from(body);
     let slot = match proof {
         Proof::Given(slot) => slot,
-        Proof::Body(running) => running.finish().map_err(Failure::Refused)?,
+        Proof::Body(running) => {
+            let is_sha1 = running.is_sha1();
+            let slot = running.finish().map_err(Failure::Refused)?;
+            // Nexus knows nothing else.
+            if is_sha1 && served.provider != Provider::Nexus && state.is_first_sha1(&served.key) {
+                tracing::warn!(
+                    receiver = %served.key,
+                    "deliveries for `{}` are signed with SHA-1 alone\nhint: let the sender sign with SHA-256, then \
+                     set `--accept-sha1=false`",
+                    served.key
+                );
+            }
+            slot
+        }
         Proof::UnsignedPing => return Err(Failure::Broken),
     };
     // From here on the delivery is authentic.

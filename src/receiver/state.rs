@@ -1,6 +1,6 @@
 //! What requests share: the routes, the limits, what was refused of late, and counts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -149,6 +149,8 @@ struct Shared {
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
     counts: Mutex<BTreeMap<Counted, u64>>,
+    /// Receivers whose senders sign with SHA-1; each is warned of once.
+    sha1: Mutex<BTreeSet<ObjectKey>>,
 }
 
 /// The routes, and the changes that they do not know of yet.
@@ -177,6 +179,7 @@ impl ReceiverState {
             failures: Mutex::default(),
             rejections: Mutex::default(),
             counts: Mutex::default(),
+            sha1: Mutex::default(),
         }))
     }
 
@@ -273,6 +276,11 @@ impl ReceiverState {
     pub(super) fn failed(&self, receiver: &ObjectKey, address: Option<IpAddr>) -> bool {
         let now = self.now();
         self.lock(&self.0.failures).note(receiver, address, now)
+    }
+
+    /// Whether nobody has been told yet that a Receiver's sender signs with SHA-1.
+    pub(super) fn is_first_sha1(&self, receiver: &ObjectKey) -> bool {
+        self.lock(&self.0.sha1).insert(receiver.clone())
     }
 
     pub(super) fn remember(&self, receiver: &ObjectKey, rejection: Rejection) {
