@@ -60,8 +60,9 @@ struct Probe {
 
 pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Parsed {
     // What looks like a report and names no image is a body of any shape again: a script may write `events`, too.
-    let names_an_image =
-        |parsed: &Parsed| parsed.facts.registry && parsed.facts.image_changes().next().is_some();
+    let names_an_image = |Parsed { facts, .. }: &Parsed| {
+        facts.registry && (facts.repository.is_some() || facts.image_changes().next().is_some())
+    };
     report(headers, body).filter(names_an_image).unwrap_or_else(|| simple(body).into())
 }
 
