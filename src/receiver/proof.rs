@@ -151,6 +151,7 @@ pub(super) enum Algorithm {
 /// Signatures that the body must fit: any of them, with any of the tokens.
 #[derive(Debug)]
 pub(super) struct BodyProof {
+    algorithm: Algorithm,
     signatures: Vec<Vec<u8>>,
     running: Vec<(Slot, Running)>,
 }
@@ -158,7 +159,12 @@ pub(super) struct BodyProof {
 impl BodyProof {
     fn new(algorithm: Algorithm, signatures: Vec<Vec<u8>>, tokens: &Tokens<'_>) -> Self {
         let running = tokens.iter().map(|(slot, token)| (*slot, Running::new(algorithm, token))).collect();
-        Self { signatures, running }
+        Self { algorithm, signatures, running }
+    }
+
+    /// By the hash that others than the token's holder may one day fit a body to.
+    pub(super) fn is_sha1(&self) -> bool {
+        self.algorithm == Algorithm::Sha1
     }
 
     /// Takes in the next bytes of the body as they came over the wire.
@@ -252,6 +258,8 @@ pub(super) fn standard_webhooks(
             let token = std::str::from_utf8(token).ok()?;
             Some((*slot, STANDARD.decode(token.strip_prefix(SIGNING_PREFIX).unwrap_or(token)).ok()?))
         })
+        // A key of no bytes is everybody's.
+        .filter(|(_, key)| !key.is_empty())
         .collect();
     let keys: Vec<(Slot, &[u8])> = keys.iter().map(|(slot, key)| (*slot, key.as_slice())).collect();
     let mut proof = BodyProof::new(Algorithm::Sha256, signatures, &keys);

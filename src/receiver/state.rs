@@ -1,8 +1,8 @@
 //! What requests share: the routes, the limits, what was refused of late, and counts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -21,6 +21,7 @@ use crate::queue::Queue;
 /// Refusals remembered per Receiver.
 const REMEMBERED: usize = 100;
 const BRIEF: &str = "the lock is held for one look or one insert, which cannot panic";
+const READING: &str = "reading the routes cannot panic: what compiles expressions catches its own";
 
 /// Knobs of the receiver.
 #[derive(Clone, Debug)]
@@ -142,21 +143,29 @@ struct Shared {
     queue: Queue,
     clock: Clock,
     settings: ReceiverSettings,
-    changes: Mutex<broadcast::Receiver<Change>>,
-    routes: RwLock<Arc<Routes>>,
+    routing: Mutex<Routing>,
     budget: Budget,
     keys: KeyStore,
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
     counts: Mutex<BTreeMap<Counted, u64>>,
+    /// Receivers whose senders sign with SHA-1; each is warned of once.
+    sha1: Mutex<BTreeSet<ObjectKey>>,
+}
+
+/// The routes, and the changes that they do not know of yet.
+struct Routing {
+    changes: broadcast::Receiver<Change>,
+    routes: Arc<Routes>,
 }
 
 impl ReceiverState {
     /// Reads the Receivers; changes are noticed from then on.
     pub fn new(objects: Objects, queue: Queue, clock: Clock, settings: ReceiverSettings) -> Self {
         // Subscribed first, so that no change falls between the two.
-        let changes = Mutex::new(objects.subscribe());
-        let routes = RwLock::new(Arc::new(Routes::read(&objects)));
+        let changes = objects.subscribe();
+        let routes = Arc::new(Routes::read(&objects, &Routes::default()));
+        let routing = Mutex::new(Routing { changes, routes });
         let budget = Budget::new(settings.memory);
         let keys = KeyStore::new(settings.google_keys.clone(), settings.keys_deadline, clock.clone());
         Self(Arc::new(Shared {
@@ -164,13 +173,13 @@ impl ReceiverState {
             queue,
             clock,
             settings,
-            changes,
-            routes,
+            routing,
             budget,
             keys,
             failures: Mutex::default(),
             rejections: Mutex::default(),
             counts: Mutex::default(),
+            sha1: Mutex::default(),
         }))
     }
 
@@ -251,32 +260,12 @@ impl ReceiverState {
 
     /// The routes as they are now: read again if a Receiver or a Secret has changed since the last request.
     pub(super) fn routes(&self) -> Arc<Routes> {
-        if self.changed() {
-            let routes = Arc::new(Routes::read(&self.0.objects));
-            *self.0.routes.write().expect(BRIEF) = Arc::clone(&routes);
-            return routes;
+        let mut routing = self.0.routing.lock().expect(READING);
+        // Under the lock to the end: who has read an older state must not put it in the place of a newer one.
+        if routing.has_changed() {
+            routing.routes = Arc::new(Routes::read(&self.0.objects, &routing.routes));
         }
-        Arc::clone(&self.0.routes.read().expect(BRIEF))
-    }
-
-    fn changed(&self) -> bool {
-        let mut changes = self.lock(&self.0.changes);
-        let mut changed = false;
-        loop {
-            match changes.try_recv() {
-                Ok(Change { target, what }) => {
-                    changed |= match target {
-                        ChangeTarget::Object(key) => {
-                            key.kind == Kind::Receiver && what != ChangeKind::StatusChanged
-                        }
-                        ChangeTarget::Secret(..) => true,
-                        ChangeTarget::ConfigMap(..) | ChangeTarget::Namespace(_) => false,
-                    }
-                }
-                Err(TryRecvError::Lagged(_)) => changed = true,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return changed,
-            }
-        }
+        Arc::clone(&routing.routes)
     }
 
     pub(super) fn count(&self, receiver: Option<&ObjectKey>, outcome: Outcome, token: Option<Slot>) {
@@ -287,6 +276,11 @@ impl ReceiverState {
     pub(super) fn failed(&self, receiver: &ObjectKey, address: Option<IpAddr>) -> bool {
         let now = self.now();
         self.lock(&self.0.failures).note(receiver, address, now)
+    }
+
+    /// Whether nobody has been told yet that a Receiver's sender signs with SHA-1.
+    pub(super) fn is_first_sha1(&self, receiver: &ObjectKey) -> bool {
+        self.lock(&self.0.sha1).insert(receiver.clone())
     }
 
     pub(super) fn remember(&self, receiver: &ObjectKey, rejection: Rejection) {
@@ -300,5 +294,27 @@ impl ReceiverState {
 
     fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
         mutex.lock().expect(BRIEF)
+    }
+}
+
+impl Routing {
+    /// Whether the routes are older than what they were read from. Each change is told once.
+    fn has_changed(&mut self) -> bool {
+        let mut changed = false;
+        loop {
+            match self.changes.try_recv() {
+                Ok(Change { target, what }) => {
+                    changed |= match target {
+                        ChangeTarget::Object(key) => {
+                            key.kind == Kind::Receiver && what != ChangeKind::StatusChanged
+                        }
+                        ChangeTarget::Secret(..) => true,
+                        ChangeTarget::ConfigMap(..) | ChangeTarget::Namespace(_) => false,
+                    }
+                }
+                Err(TryRecvError::Lagged(_)) => changed = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return changed,
+            }
+        }
     }
 }

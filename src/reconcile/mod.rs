@@ -21,6 +21,7 @@ mod outbox;
 mod receiver;
 mod secrets;
 mod sweep;
+mod turns;
 mod unsupported;
 mod values_from;
 mod worker;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use helm_engine::release::{DecodeError, Release, SECRET_TYPE, decode, encode, secret_name};
+use helm_engine::release::{DecodeError, Release, SECRET_TYPE, SharedCharts, encode, secret_name};
 use serde_json::{Value, json};
 
 use crate::cluster::{ApiError, Cluster, ListScope, Manifest, ObjectId, Propagation};
@@ -61,19 +61,22 @@ pub struct Storage {
     name: String,
     clock: Clock,
     pool: RenderPool,
+    charts: SharedCharts,
 }
 
 impl Storage {
     /// The history of release `name`, kept in `namespace`. Records are packed and unpacked on the threads of `pool`: a
-    /// large chart takes tens of milliseconds, during which the runtime's workers would answer no webhook.
+    /// large chart takes tens of milliseconds, during which the runtime's workers would answer no webhook. Records of one
+    /// chart share it through `charts`.
     pub fn new(
         cluster: Cluster,
         namespace: impl Into<String>,
         name: impl Into<String>,
         clock: Clock,
         pool: RenderPool,
+        charts: SharedCharts,
     ) -> Self {
-        Self { cluster, namespace: namespace.into(), name: name.into(), clock, pool }
+        Self { cluster, namespace: namespace.into(), name: name.into(), clock, pool, charts }
     }
 
     /// All stored revisions, oldest first. Nothing when the namespace does not exist.
@@ -86,10 +89,12 @@ impl Storage {
         if secrets.is_empty() {
             return Ok(Vec::new());
         }
-        let namespace = self.namespace.clone();
+        let (namespace, charts) = (self.namespace.clone(), self.charts.clone());
         let unpack = move || {
-            let mut releases =
-                secrets.iter().map(|secret| unpack(secret, &namespace)).collect::<Result<Vec<_>, _>>()?;
+            let mut releases = secrets
+                .iter()
+                .map(|secret| unpack(secret, &namespace, &charts))
+                .collect::<Result<Vec<_>, _>>()?;
             releases.sort_by_key(|release| release.version);
             Ok(releases)
         };
@@ -121,14 +126,23 @@ impl Storage {
     }
 
     /// Stores a new revision, and deletes `outdated` ones at the same time. Fails when the revision is there already; a
-    /// record that is too large touches nothing.
+    /// record that is too large touches nothing. An old revision that cannot be deleted is left for the next time: by
+    /// then the new one may be there, and a failure would leave it pending.
     pub async fn create(&self, release: &Release, outdated: &[i64]) -> Result<(), StorageError> {
         let manifest = self.manifest(release, "createdAt").await?;
-        let create = async {
-            self.cluster.create(&manifest, super::FIELD_MANAGER).await.map(drop).map_err(StorageError::from)
-        };
-        let delete = futures::future::try_join_all(outdated.iter().map(|version| self.delete(*version)));
-        futures::future::try_join(create, delete).await.map(drop)
+        let create = self.cluster.create(&manifest, super::FIELD_MANAGER);
+        let delete = futures::future::join_all(outdated.iter().map(|version| self.delete(*version)));
+        let (created, deleted) = futures::future::join(create, delete).await;
+        for (version, outcome) in outdated.iter().zip(deleted) {
+            if let Err(error) = outcome {
+                let name = super::names::full_name(&self.namespace, &self.name, *version);
+                tracing::warn!(
+                    "failed to delete the outdated release {name}, the next one tries again: {error}"
+                );
+            }
+        }
+        created?;
+        Ok(())
     }
 
     /// Overwrites a stored revision.
@@ -157,7 +171,7 @@ fn pack(release: &Release) -> Result<String, StorageError> {
     Ok(STANDARD.encode(&payload))
 }
 
-fn unpack(secret: &Value, namespace: &str) -> Result<Release, StorageError> {
+fn unpack(secret: &Value, namespace: &str, charts: &SharedCharts) -> Result<Release, StorageError> {
     let damaged = |source: DecodeError| StorageError::Damaged {
         secret: secret["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
         namespace: namespace.to_owned(),
@@ -165,7 +179,7 @@ fn unpack(secret: &Value, namespace: &str) -> Result<Release, StorageError> {
     };
     let packed = secret["data"]["release"].as_str().unwrap_or_default();
     let payload = STANDARD.decode(packed).map_err(|error| damaged(error.into()))?;
-    let mut release = decode(&payload).map_err(damaged)?;
+    let mut release = charts.decode(&payload).map_err(damaged)?;
     let system = ["createdAt", "modifiedAt", "name", "owner", "status", "version"];
     release.labels = secret["metadata"]["labels"]
         .as_object()
