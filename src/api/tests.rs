@@ -188,6 +188,36 @@ async fn a_wait_ends_when_the_last_cluster_has_the_commit() {
 }
 
 #[tokio::test]
+async fn a_wait_ends_at_once_when_a_suspended_release_does_not_have_the_commit() {
+    let world = world(None).await;
+    let commit = "8b1a9953c4611296a827abf8c47804d7e6a5b2f0";
+    let artifact = json!({"artifact": {"path": "p", "url": "u", "revision": format!("master@sha1:{commit}"), "digest": "sha256:0"}});
+    world.set_status(Kind::GitRepository, "app", ready("True", artifact)).await;
+    let at = |version: &str| {
+        ready(
+            "True",
+            json!({"history": [{"digest": "d", "name": "web", "namespace": "apps", "version": 1,
+            "status": "deployed", "chartName": "c", "chartVersion": version, "configDigest": "c"}]}),
+        )
+    };
+    world.set_status(Kind::HelmRelease, "web", at("1.0.0+000000000000")).await;
+    world.post("/objects/hr/apps/web/suspend", json!(null)).await;
+    let path = format!("/wait?kind=GitRepository&namespace=apps&name=app&revision={commit}");
+    let report = world.get(&path).await.1;
+    assert_eq!((&report["done"], &report["failed"]), (&json!(false), &json!(true)), "{report}");
+    assert_eq!(report["members"][0]["state"], "ready");
+    assert_eq!(report["members"][1]["cluster"], "in-cluster");
+    assert_eq!(report["members"][1]["message"], "`HelmRelease/apps/web` is suspended and does not have it");
+    let elsewhere = world.get("/wait?kind=hr&namespace=apps&name=web&revision=deadbeefdeadbeef").await.1;
+    assert_eq!(elsewhere["failed"], true, "{elsewhere}");
+    // One that has it is in nobody's way.
+    world.set_status(Kind::HelmRelease, "web", at("1.0.0+8b1a9953c461")).await;
+    let report = world.get(&path).await.1;
+    assert_eq!((&report["done"], &report["failed"]), (&json!(true), &json!(false)), "{report}");
+    assert_eq!(report["members"][1]["state"], "ready");
+}
+
+#[tokio::test]
 async fn a_story_is_found_by_delivery_commit_and_object() {
     let world = world(None).await;
     let queue = &world.state.queue;

@@ -63,7 +63,7 @@ async fn look(state: &ApiState, key: &ObjectKey, goal: &Goal) -> Result<WaitRepo
         }
     }
     let counts = |wanted: WaitState| members.iter().filter(|member| member.state == wanted).count();
-    let failed = counts(WaitState::Failed) > 0;
+    let failed = counts(WaitState::Failed) + counts(WaitState::Suspended) > 0;
     let done = counts(WaitState::Waiting) == 0 && !failed;
     Ok(WaitReport { done, failed, members })
 }

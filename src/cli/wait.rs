@@ -73,8 +73,9 @@ fn render(members: &[WaitMember]) -> String {
                 WaitState::Suspended => "suspended",
             };
             let revision = member.revision.as_deref().map(shorten).unwrap_or_default();
-            vec![member.object.to_string(), state.to_owned(), revision, shorten(&member.message)]
+            let cluster = member.cluster.clone().unwrap_or_else(|| "-".to_owned());
+            vec![member.object.to_string(), cluster, state.to_owned(), revision, shorten(&member.message)]
         })
         .collect();
-    table(Some(&["OBJECT", "STATE", "REVISION", "MESSAGE"]), &rows)
+    table(Some(&["OBJECT", "CLUSTER", "STATE", "REVISION", "MESSAGE"]), &rows)
 }
