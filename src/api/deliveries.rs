@@ -106,7 +106,7 @@ pub(super) async fn show(
         body,
         body_base64,
         body_size: delivery.body_size,
-        story: explain::view(&state.objects, story),
+        story: explain::view(&state, story),
     }))
 }
 

@@ -2,6 +2,7 @@
 
 use flux_api::{Condition, ConditionStatus, FluxObject, HelmChart, condition_type, conditions, reason};
 
+use super::fault::Fault;
 use super::wire::{ObjectNow, WaitMember, WaitState};
 use crate::model::{ObjectKey, Timestamp, cluster_of};
 
@@ -21,7 +22,7 @@ pub(super) enum Goal {
 
 /// Where an object stands with regard to a goal. `also` are revisions it is known to have that its own status does not
 /// show: those of its chart, and what the store says was applied.
-pub(super) fn judge(goal: &Goal, object: &FluxObject, also: &[String]) -> WaitMember {
+pub(super) fn judge(goal: &Goal, object: &FluxObject, also: &[String], fault: Option<Fault>) -> WaitMember {
     let key = ObjectKey::new(object.kind(), object.namespace(), object.name());
     let (ready, mut message) = ready(object);
     let arrived = match goal {
@@ -31,8 +32,13 @@ pub(super) fn judge(goal: &Goal, object: &FluxObject, also: &[String]) -> WaitMe
         }
         Goal::Revision(wanted) => revisions(object).iter().chain(also).any(|have| is_revision(wanted, have)),
     };
-    let state = if is_static(object) {
-        WaitState::Ready
+    // A revision reaches a cluster, and a request is handled, by the manifest that is in force.
+    let fault = fault.filter(|_| *goal == Goal::Ready || is_static(object));
+    let state = if let Some(fault) = fault {
+        message = fault.message;
+        WaitState::Failed
+    } else if is_static(object) {
+        if ready == ConditionStatus::False { WaitState::Failed } else { WaitState::Ready }
     } else if object.suspended() {
         // Nothing more is done for it: it has it, or it will not get it without help.
         if arrived && ready == ConditionStatus::True {
@@ -67,8 +73,11 @@ fn left_out(goal: &Goal, arrived: bool, key: &ObjectKey, message: &str) -> Strin
 }
 
 /// How an object stands, for stories.
-pub(super) fn now(object: &FluxObject) -> ObjectNow {
-    let (ready, message) = ready(object);
+pub(super) fn now(object: &FluxObject, fault: Option<Fault>) -> ObjectNow {
+    let (ready, message) = match fault {
+        Some(fault) => (ConditionStatus::False, fault.message),
+        None => ready(object),
+    };
     ObjectNow {
         object: ObjectKey::new(object.kind(), object.namespace(), object.name()),
         ready: ready.as_str().to_owned(),
@@ -248,7 +257,7 @@ mod tests {
     }
 
     fn state(goal: &Goal, status: serde_json::Value) -> WaitState {
-        judge(goal, &release(status), &[]).state
+        judge(goal, &release(status), &[], None).state
     }
 
     #[test]
@@ -288,7 +297,7 @@ mod tests {
                 "history": [{"chartVersion": version}],
             }));
             object.set_suspended(true);
-            let member = judge(goal, &object, &[]);
+            let member = judge(goal, &object, &[], None);
             (member.state, member.message)
         };
         let goal = Goal::Revision("8b1a9953c461".to_owned());

@@ -65,6 +65,9 @@ async fn world(token: Option<&str>) -> World {
             reach: Arc::new(|()| Box::pin(async { Ok(Vec::new()) })),
             rejected: Arc::new(Vec::new),
             hook_path: Arc::new(|key| Some(format!("/hook/{}", key.name))),
+            static_problem: Arc::new(|object| {
+                (object.kind() == Kind::Provider).then(|| "there is no sender for it".to_owned())
+            }),
         },
     });
     World { state, _dir: dir, _writer: writer }
@@ -120,6 +123,65 @@ async fn objects_are_listed_and_shown() {
     assert_eq!(world.get("/objects?kind=pod").await.0, StatusCode::BAD_REQUEST);
     assert_eq!(world.get("/nothing").await.0, StatusCode::NOT_FOUND);
     assert_eq!(world.post("/objects", json!({})).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn s04_an_invalid_manifest_is_shown_as_stalled() {
+    let world = world(None).await;
+    let bad = "\n---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: bad, namespace: apps}\nspec: {interval: 1m, instal: {}}\n";
+    let edited = MANIFESTS.replace("spec: {interval: 1m, url", "spec: {interval: 5, url");
+    world.set_status(Kind::GitRepository, "app", ready("True", json!({}))).await;
+    world.state.objects.put_manifests("all.yaml", &format!("{edited}{bad}")).await;
+    let condition = |item: &Value, kind: &str| -> Value {
+        let list = item["status"]["conditions"].as_array().unwrap();
+        list.iter().find(|condition| condition["type"] == kind).unwrap().clone()
+    };
+    // One that never was valid: only its name is known.
+    let list = world.get("/objects?kind=hr&namespace=apps").await.1;
+    let names: Vec<&Value> =
+        list["items"].as_array().unwrap().iter().map(|it| &it["metadata"]["name"]).collect();
+    assert_eq!(names, ["bad", "web"]);
+    let item = &list["items"][0];
+    assert_eq!(item["apiVersion"], "helm.toolkit.fluxcd.io/v2");
+    for (kind, status) in [("Ready", "False"), ("Stalled", "True")] {
+        let condition = condition(item, kind);
+        assert_eq!((&condition["status"], &condition["reason"]), (&json!(status), &json!("InvalidManifest")));
+        let message = condition["message"].as_str().unwrap();
+        assert!(message.starts_with("all.yaml:") && message.contains("spec.instal"), "{message}");
+    }
+    assert_eq!(world.get("/objects/hr/apps/bad").await.1, *item);
+    let story = world.get("/explain/HelmRelease/apps/bad").await.1;
+    assert_eq!(story["objects"][0]["ready"], "False", "{story}");
+    // One that was valid before: that stays in force, and is shown with what is wrong now.
+    let source = world.get("/objects/GitRepository/apps/app").await.1;
+    assert_eq!(source["spec"]["interval"], "1m0s");
+    assert_eq!(condition(&source, "Ready")["status"], "False");
+    let message = condition(&source, "Stalled")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("spec.interval") && message.ends_with("stays in force"), "{message}");
+    let stood = world.state.objects.get(&ObjectKey::new(Kind::GitRepository, "apps", "app")).unwrap();
+    assert!(flux_api::conditions::is_ready(stood.conditions()), "what others go by is untouched");
+    assert_eq!(
+        world.get("/wait?kind=GitRepository&namespace=apps&name=app&timeout=0").await.1["failed"],
+        true
+    );
+    assert_eq!(world.get("/explain/GitRepository/apps/app").await.1["objects"][0]["ready"], "False");
+    // Put right again.
+    assert_eq!(world.state.objects.put_manifests("all.yaml", MANIFESTS).await, []);
+    assert_eq!(world.get("/objects/hr/apps/bad").await.0, StatusCode::NOT_FOUND);
+    let source = world.get("/objects/GitRepository/apps/app").await.1;
+    assert_eq!(condition(&source, "Ready")["status"], "True");
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_send_is_shown_as_not_ready() {
+    let world = world(None).await;
+    let provider = "apiVersion: notification.toolkit.fluxcd.io/v1beta3\nkind: Provider\nmetadata: {name: ci, namespace: apps}\nspec: {type: github, address: https://github.com/a/b}\n";
+    assert_eq!(world.state.objects.put_manifests("ci.yaml", provider).await, []);
+    let shown = world.get("/objects/Provider/apps/ci").await.1;
+    let conditions = shown["status"]["conditions"].as_array().unwrap();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
+    assert_eq!((&ready["status"], &ready["message"]), (&json!("False"), &json!("there is no sender for it")));
+    assert_eq!(world.get("/wait?kind=Provider&namespace=apps&name=ci").await.1["failed"], true);
 }
 
 #[tokio::test]

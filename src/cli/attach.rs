@@ -18,13 +18,15 @@ use crate::telemetry;
 pub(super) async fn attach(agent: &mut Agent, settings: &Settings) -> anyhow::Result<()> {
     let clock = Clock::system();
     let shutdown = agent.shutdown_token();
+    let callbacks = callbacks(agent, &clock);
+    let static_problem = Arc::clone(&callbacks.static_problem);
     let state = ApiState::new(ApiParts {
         queue: agent.queue.clone(),
         objects: agent.objects.clone(),
         clock: clock.clone(),
         token: settings.api_token.clone(),
         public_url: settings.public_url.clone(),
-        callbacks: callbacks(agent, &clock),
+        callbacks,
     });
     let socket = bind_socket(&settings.socket()).await?;
     agent.supervise(
@@ -47,7 +49,8 @@ pub(super) async fn attach(agent: &mut Agent, settings: &Settings) -> anyhow::Re
         );
         let metrics = agent.metrics.clone();
         let counted = deliveries(agent);
-        let gauges = observed(metrics.clone(), agent.queue.clone(), agent.objects.clone(), clock);
+        let gauges =
+            observed(metrics.clone(), agent.queue.clone(), agent.objects.clone(), static_problem, clock);
         let observe: telemetry::Observed = Arc::new(move || {
             counted();
             gauges()

@@ -108,7 +108,7 @@ pub(super) fn revision(kind: Kind, item: &Value) -> String {
     pointers.iter().find_map(|pointer| item.pointer(pointer)?.as_str()).unwrap_or_default().to_owned()
 }
 
-/// READY and MESSAGE. What nothing reconciles is always ready, in flux' words.
+/// READY and MESSAGE. What nothing reconciles is ready, in flux' words, unless it says otherwise.
 pub(super) fn ready(kind: Kind, item: &Value) -> (String, String) {
     let always = match kind {
         Kind::Alert => Some("Alert is Ready"),
@@ -118,12 +118,10 @@ pub(super) fn ready(kind: Kind, item: &Value) -> (String, String) {
         }
         _ => None,
     };
-    if let Some(message) = always {
-        return ("True".to_owned(), message.to_owned());
-    }
-    match condition(item, "Ready") {
-        Some(condition) => (member(condition, "status"), member(condition, "message")),
-        None => ("False".to_owned(), "waiting to be reconciled".to_owned()),
+    match (condition(item, "Ready"), always) {
+        (Some(condition), _) => (member(condition, "status"), member(condition, "message")),
+        (None, Some(message)) => ("True".to_owned(), message.to_owned()),
+        (None, None) => ("False".to_owned(), "waiting to be reconciled".to_owned()),
     }
 }
 

@@ -152,7 +152,7 @@ impl State {
         let mut merged = Merged::default();
         self.put_objects(&mut reading, &mut merged);
         self.drop_objects(&reading, at, now, grace, &mut merged);
-        self.put_invalid(&mut reading, &mut merged);
+        self.put_invalid(&mut reading, at, &mut merged);
         let secrets = std::mem::take(&mut reading.secrets);
         put_configs(
             &mut self.secrets,
@@ -306,15 +306,17 @@ impl State {
         }
     }
 
-    fn put_invalid(&mut self, reading: &mut Reading, merged: &mut Merged) {
+    fn put_invalid(&mut self, reading: &mut Reading, at: Timestamp, merged: &mut Merged) {
         let mut invalid = BTreeMap::new();
         for (key, (_, message)) in std::mem::take(&mut reading.invalid) {
             let last_good = self.entries.contains_key(&key);
-            let is = InvalidObject { key: key.clone(), message, last_good };
-            if self.invalid.get(&key) != Some(&is) {
+            let was =
+                self.invalid.get(&key).filter(|was| was.message == message && was.last_good == last_good);
+            let since = was.map_or(at, |was| was.since);
+            if was.is_none() {
                 merged.changes.push(change(&key, ChangeKind::Invalid));
             }
-            invalid.insert(key, is);
+            invalid.insert(key.clone(), InvalidObject { key, message, last_good, since });
         }
         for key in self.invalid.keys() {
             // Valid again with the very content it had before: nobody else will say so.
