@@ -61,10 +61,33 @@ impl Terminal {
         drop(writeln!(io::stderr().lock(), "{} {}", self.sign(mark), clean(text.as_ref())));
     }
 
-    /// An error: one sentence, and its hint on a line of its own.
+    /// An error: one sentence with its causes, and its hints on lines of their own.
     pub(super) fn fail(self, error: &anyhow::Error) {
-        self.say(Mark::Failed, format!("{error:#}"));
+        self.say(Mark::Failed, sentence(error));
     }
+}
+
+/// An error and its causes as one sentence, each said once; hints come last, whichever of them gave one.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    let mut hints = String::new();
+    for cause in error.chain() {
+        let said = cause.to_string();
+        let (said, hint) =
+            said.split_once("\nhint: ").map_or((said.as_str(), None), |(said, hint)| (said, Some(hint)));
+        if let Some(hint) = hint.filter(|hint| !hints.contains(hint)) {
+            hints.push_str("\nhint: ");
+            hints.push_str(hint);
+        }
+        // Many errors show their cause in their own text.
+        if !text.contains(said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(said);
+        }
+    }
+    text + &hints
 }
 
 /// Control characters escaped, line ends kept: texts from clusters and forges end up on a terminal.
@@ -148,6 +171,20 @@ mod tests {
                 "a-longer-name\tFalse",
             ]
         );
+    }
+
+    #[test]
+    fn causes_are_said_once_and_hints_last() {
+        let taken = std::io::Error::from_raw_os_error(98);
+        let address = "127.0.0.1:9292".parse().unwrap();
+        let error =
+            crate::api::ListenError::Address { address, purpose: "webhooks", flag: "listen", source: taken };
+        assert_eq!(
+            sentence(&anyhow::Error::from(error).context("failed to start")),
+            "failed to start: failed to listen on `127.0.0.1:9292` for webhooks: Address already in use (os error 98)\nhint: another program may have the port; choose one with `--listen`"
+        );
+        let told = anyhow::anyhow!("no room").context("failed to store the change: no room");
+        assert_eq!(sentence(&told), "failed to store the change: no room");
     }
 
     #[test]
