@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::config::{Environment, ProcessEnvironment};
-use crate::telemetry::escape;
+use crate::telemetry::{escape, one_line};
 
 /// How the terminal takes what is printed.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +112,8 @@ pub(super) fn widths(header: Option<&[&str]>, rows: &[Vec<String>]) -> Vec<usize
     let columns = rows.iter().map(Vec::len).chain(header.map(<[_]>::len)).max().unwrap_or(0);
     (0..columns)
         .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            let cells =
+                rows.iter().filter_map(|row| row.get(column)).map(|cell| one_line(cell).chars().count());
             cells
                 .chain(header.and_then(|header| header.get(column)).map(|name| name.len()))
                 .max()
@@ -129,7 +130,7 @@ pub(super) fn padded(header: Option<&[&str]>, rows: &[Vec<String>], widths: &[us
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
             // A message of several lines would break the table.
-            let cell = escape(cell);
+            let cell = one_line(cell);
             line.push_str(&cell);
             line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count())));
             line.push('\t');
@@ -171,6 +172,13 @@ mod tests {
                 "a-longer-name\tFalse",
             ]
         );
+    }
+
+    #[test]
+    fn a_hint_in_a_cell_is_in_brackets() {
+        let rows =
+            vec![vec!["push".to_owned(), "it does not exist\nhint: make one".to_owned(), "x".to_owned()]];
+        assert_eq!(table(None, &rows), "push\tit does not exist (hint: make one)\tx\n");
     }
 
     #[test]
