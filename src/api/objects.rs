@@ -92,7 +92,8 @@ fn chain(objects: &Objects, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(next) = objects.get(&at).and_then(|object| source_of(&object)) else { break };
         let Some(object) = objects.get(&next) else { break };
         // A chart made for a release is built by the release; registries have nothing to fetch.
-        if objects.owner(&next).is_none() && !is_static(&object) && !object.suspended() {
+        // One that is suspended stays: who asks for it hears so, instead of reading that all went well.
+        if objects.owner(&next).is_none() && !is_static(&object) {
             found.push(next.clone());
         }
         at = next;
@@ -132,10 +133,7 @@ pub(super) async fn reconcile(
     let request: ReconcileRequest = read(&body)?;
     let object = state.objects.get(&key).ok_or_else(|| missing(&state.objects, &key))?;
     if object.suspended() {
-        return Err(ApiError::conflict(format!(
-            "`{key}` is suspended\nhint: `sluice resume {} {name} -n {namespace}` first",
-            short(key.kind)
-        )));
+        return Err(suspended(&key));
     }
     if is_static(&object) {
         return Err(ApiError::bad_request(format!(
@@ -152,6 +150,9 @@ pub(super) async fn reconcile(
     }
     let requested_at = format!("{:.9}", state.clock.now());
     let mut objects = if request.with_source { chain(&state.objects, &key) } else { Vec::new() };
+    if let Some(asleep) = objects.iter().find(|one| is_suspended(&state.objects, one)) {
+        return Err(suspended(asleep));
+    }
     objects.push(key.clone());
     for one in &objects {
         let mut annotations = BTreeMap::from([(annotation::REQUESTED_AT.to_owned(), requested_at.clone())]);
@@ -165,6 +166,19 @@ pub(super) async fn reconcile(
         state.objects.annotate(one, annotations).await?;
     }
     Ok(Json(Requested { requested_at, objects }))
+}
+
+fn is_suspended(objects: &Objects, key: &ObjectKey) -> bool {
+    objects.get(key).is_some_and(|object| object.suspended())
+}
+
+fn suspended(key: &ObjectKey) -> ApiError {
+    ApiError::conflict(format!(
+        "`{key}` is suspended\nhint: `sluice resume {} {} -n {}` first",
+        short(key.kind),
+        key.name,
+        key.namespace
+    ))
 }
 
 pub(super) async fn suspend(

@@ -224,6 +224,21 @@ async fn a_suspended_object_is_left_alone_until_resumed() {
 }
 
 #[tokio::test]
+async fn a_suspended_source_is_not_passed_over() {
+    let world = world(None).await;
+    world.post("/objects/GitRepository/apps/app/suspend", json!(null)).await;
+    let sources = world.get("/objects/hr/apps/web/sources").await.1;
+    assert_eq!(sources[0]["name"], "app", "the command asks for it by itself, and is refused");
+    let (status, error) = world.post("/objects/hr/apps/web/reconcile", json!({"with_source": true})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(error["error"], "`GitRepository/apps/app` is suspended");
+    assert_eq!(error["hint"], "`sluice resume gitrepo app -n apps` first");
+    let release = world.get("/objects/hr/apps/web").await.1;
+    assert_eq!(release["metadata"]["annotations"], Value::Null, "nothing was asked for by halves");
+    assert_eq!(world.post("/objects/hr/apps/web/reconcile", json!({})).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_wait_ends_when_the_last_cluster_has_the_commit() {
     let world = world(None).await;
     let commit = "8b1a9953c4611296a827abf8c47804d7e6a5b2f0";
