@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::client::{Client, escape};
 use super::columns::shorten;
 use super::output::{Mark, Terminal, clean, print, span};
+use super::usage::usage;
 use super::{Answer, Context, Format, formatted};
 use crate::api::wire::{DeliveryLine, JobLine, MessageLine, StepLine, StoryView};
 use crate::model::{Kind, ObjectKey, Timestamp};
@@ -30,7 +31,7 @@ pub(super) async fn run(args: ExplainArgs, cx: &Context) -> anyhow::Result<Answe
         // A delivery, a commit, or an object's full name.
         [one] if one.split('/').count() != 2 => one.clone(),
         words => {
-            let (kind, name) = super::words::parse_one(words).map_err(anyhow::Error::msg)?;
+            let (kind, name) = super::words::parse_one(words).map_err(usage)?;
             ObjectKey::new(kind, client.the_namespace().await?, name).to_string()
         }
     };

@@ -20,6 +20,7 @@ mod serve;
 mod sse;
 mod store;
 pub mod template;
+mod usage;
 mod wait;
 mod words;
 
@@ -145,7 +146,7 @@ pub fn run() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.fail(&error);
-            ExitCode::FAILURE
+            ExitCode::from(if usage::is_usage(&error) { 2 } else { 1 })
         }
     }
 }
@@ -223,6 +224,41 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[tokio::test]
+    async fn mistakes_of_usage_are_told_from_failures() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bad.toml");
+        std::fs::write(&file, "lissten = 5\n").unwrap();
+        let unknown_key = format!("get hr --config {}", file.display());
+        let nobody = format!("get hr --state {}", dir.path().display());
+        for (line, is_usage) in [
+            ("get foo", true),
+            ("get hr -l (", true),
+            ("get all --watch", true),
+            ("get hr --status-selector ready", true),
+            ("reconcile hr", true),
+            ("reconcile hr a b", true),
+            ("suspend hr", true),
+            ("resume hr a --all", true),
+            ("wait hr", true),
+            ("explain foo/bar", true),
+            ("get hr --server foo", true),
+            ("serve --listen foo", true),
+            ("serve --concurrent 0", true),
+            ("hook send", true),
+            ("hook send --url http://127.0.0.1:1/hook/x", true),
+            ("hook send --url http://127.0.0.1:1/hook/x --type smoke", true),
+            (&unknown_key, true),
+            (&nobody, false),
+        ] {
+            let cli = Cli::try_parse_from(["sluice"].into_iter().chain(line.split(' '))).unwrap();
+            let terminal = Terminal { unicode: true, color: false };
+            let context = Context { terminal, flags: cli.flags };
+            let error = perform(cli.command, &context).await.unwrap_err();
+            assert_eq!(usage::is_usage(&error), is_usage, "{line}: {error:#}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::client::{Client, escape, path_of};
 use super::columns::{ready, revision};
 use super::output::{Mark, Terminal};
+use super::usage::usage;
 use super::words::{Selection, human, parse, parse_one};
 use super::{Answer, Context, seconds};
 use crate::api::wire::{ReconcileRequest, Requested, Suspended, WaitReport, WaitState};
@@ -66,7 +67,7 @@ pub(super) struct ResumeArgs {
 
 pub(super) async fn reconcile(args: ReconcileArgs, cx: &Context) -> anyhow::Result<Answer> {
     let terminal = cx.terminal;
-    let (kind, name) = parse_one(&args.words).map_err(anyhow::Error::msg)?;
+    let (kind, name) = parse_one(&args.words).map_err(usage)?;
     let client = Client::new(cx)?;
     let key = ObjectKey::new(kind, client.the_namespace().await?, name);
     let deadline = Instant::now() + args.timeout;
@@ -160,25 +161,26 @@ fn success(kind: Kind, item: &Value) -> String {
 
 /// The objects named, or all of the kind.
 async fn objects(client: &Client, words: &[String], all: bool) -> anyhow::Result<Vec<ObjectKey>> {
-    let (selection, names) = parse(words).map_err(anyhow::Error::msg)?;
-    let Selection::Kind(kind) = selection else { bail!("one kind is expected\nhint: for example `hr web`") };
+    let (selection, names) = parse(words).map_err(usage)?;
+    let Selection::Kind(kind) = selection else {
+        return Err(usage("one kind is expected\nhint: for example `hr web`"));
+    };
+    match (all, names.is_empty()) {
+        (true, false) => return Err(usage("`--all` takes no names")),
+        (false, true) => return Err(usage(format!("{} name is required\nhint: or `--all`", human(kind)))),
+        (true, true) | (false, false) => {}
+    }
     let namespace = client.the_namespace().await?;
-    if all && names.is_empty() {
+    if all {
         let list = client.objects(Some(&namespace)).await?;
         let name = |item: &Value| Some(item.pointer("/metadata/name")?.as_str()?.to_owned());
         let of_kind = list.items.iter().filter(|item| super::get::kind_of(item) == Some(kind));
         return Ok(of_kind.filter_map(name).map(|name| ObjectKey::new(kind, &namespace, name)).collect());
     }
-    match (all, names.is_empty()) {
-        (true, false) => bail!("`--all` takes no names"),
-        (_, true) => bail!("{} name is required\nhint: or `--all`", human(kind)),
-        (false, false) => {
-            let mut keys: Vec<ObjectKey> =
-                names.into_iter().map(|name| ObjectKey::new(kind, &namespace, name)).collect();
-            keys.dedup();
-            Ok(keys)
-        }
-    }
+    let mut keys: Vec<ObjectKey> =
+        names.into_iter().map(|name| ObjectKey::new(kind, &namespace, name)).collect();
+    keys.dedup();
+    Ok(keys)
 }
 
 pub(super) async fn suspend(args: SuspendArgs, cx: &Context) -> anyhow::Result<Answer> {

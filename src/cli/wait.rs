@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::client::{Client, escape};
 use super::columns::shorten;
 use super::output::{Mark, print, table};
+use super::usage::usage;
 use super::words::parse_one;
 use super::{Answer, Context, Format, formatted, seconds};
 use crate::api::wire::{WaitMember, WaitReport, WaitState};
@@ -30,7 +31,7 @@ pub(super) async fn run(args: WaitArgs, cx: &Context) -> anyhow::Result<Answer> 
     let terminal = cx.terminal;
     /// The API holds an answer for a minute at most.
     const HOLD: u64 = 30;
-    let (kind, name) = parse_one(&args.words).map_err(anyhow::Error::msg)?;
+    let (kind, name) = parse_one(&args.words).map_err(usage)?;
     let client = Client::new(cx)?;
     let namespace = client.the_namespace().await?;
     let deadline = Instant::now() + args.timeout;
