@@ -4,6 +4,7 @@
 //! HTTP, no SQL, no YAML here. A job may run twice without harm: everything is compared with what is there first.
 
 mod alert;
+mod at_revision;
 mod chart;
 mod context;
 mod dependents;
