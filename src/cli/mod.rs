@@ -13,6 +13,7 @@ mod demo;
 mod diff;
 mod explain;
 mod get;
+mod helm_flags;
 mod hook;
 mod output;
 mod reconcile;
@@ -64,6 +65,7 @@ enum Command {
     #[command(subcommand)]
     Store(store::Store),
     Check(check::CheckArgs),
+    #[command(override_usage = "sluice template [OPTIONS] [NAME] CHART")]
     Template(Box<template::TemplateArgs>),
     /// Show the versions of this program and of the running agent
     Version(VersionArgs),
@@ -99,6 +101,22 @@ enum Format {
     Yaml,
     Name,
     Wide,
+}
+
+/// How results are printed that are no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Document {
+    Json,
+    Yaml,
+}
+
+impl From<Document> for Format {
+    fn from(document: Document) -> Self {
+        match document {
+            Document::Json => Format::Json,
+            Document::Yaml => Format::Yaml,
+        }
+    }
 }
 
 /// How a command ended.
