@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::model::Kind;
+use crate::model::{Kind, cluster_name, short_cluster_name};
 
 /// Which columns besides the kind's own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,9 +158,12 @@ fn referred(item: &Value, pointer: &str) -> String {
     format!("{}/{namespace}/{}", member(reference, "kind"), member(reference, "name"))
 }
 
-/// The cluster an object is applied to, by the Secret with its kubeconfig.
+/// The cluster an object is applied to, called as everywhere.
 fn cluster(item: &Value) -> String {
-    item.pointer("/spec/kubeConfig/secretRef/name").and_then(Value::as_str).unwrap_or("-").to_owned()
+    ["/spec/kubeConfig/secretRef/name", "/spec/kubeConfig/configMapRef/name"]
+        .iter()
+        .find_map(|pointer| item.pointer(pointer)?.as_str())
+        .map_or_else(|| cluster_name(None), |name| short_cluster_name(name).to_owned())
 }
 
 fn title(yes: bool) -> String {

@@ -9,7 +9,7 @@ use super::client::{Client, escape};
 use super::columns::shorten;
 use super::output::{Mark, Terminal, clean, print, span};
 use super::usage::usage;
-use super::{Answer, Context, Format, formatted};
+use super::{Answer, Context, Document, formatted};
 use crate::api::wire::{DeliveryLine, JobLine, MessageLine, StepLine, StoryView};
 use crate::model::{Kind, ObjectKey, Timestamp};
 
@@ -21,7 +21,7 @@ pub(super) struct ExplainArgs {
     what: Vec<String>,
     /// How to print
     #[arg(short, long, value_enum)]
-    output: Option<Format>,
+    output: Option<Document>,
 }
 
 pub(super) async fn run(args: ExplainArgs, cx: &Context) -> anyhow::Result<Answer> {
@@ -38,8 +38,8 @@ pub(super) async fn run(args: ExplainArgs, cx: &Context) -> anyhow::Result<Answe
     let path: Vec<String> = what.split('/').map(escape).collect();
     let story: StoryView = client.get(&format!("/explain/{}", path.join("/"))).await?;
     match args.output {
-        None | Some(Format::Wide) => print(&render(&story, terminal))?,
-        Some(format) => print(&formatted(&story, format)?)?,
+        None => print(&render(&story, terminal))?,
+        Some(document) => print(&formatted(&story, document.into())?)?,
     }
     Ok(Answer::Done)
 }

@@ -10,7 +10,7 @@ use super::columns::{Columns, has_condition, header, row};
 use super::output::{Mark, Terminal, padded, print, table, widths};
 use super::sse::Events;
 use super::usage::usage;
-use super::words::{Selection, parse};
+use super::words::{Selection, name_line, parse};
 use super::{Answer, Context, Format, formatted};
 use crate::api::wire::StreamEvent;
 use crate::model::{Kind, ObjectKey};
@@ -202,7 +202,7 @@ fn text(items: &[Value], format: Format, single: bool) -> anyhow::Result<String>
         let line = |item: &Value| {
             let kind = kind_of(item)?;
             let name = item.pointer("/metadata/name")?.as_str()?;
-            Some(format!("{}.{}/{name}\n", kind.as_str().to_ascii_lowercase(), kind.group()))
+            Some(name_line(&ObjectKey::new(kind, "", name)))
         };
         return Ok(items.iter().filter_map(line).collect());
     }

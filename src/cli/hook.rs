@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::client::Client;
 use super::output::{Mark, clean, print, table};
 use super::usage::usage;
+use super::words::name_line;
 use super::{Answer, Context, Format, formatted, seconds};
 use crate::api::wire::HookLine;
 use crate::config::{Environment, ProcessEnvironment};
@@ -86,12 +87,20 @@ async fn url(args: UrlArgs, cx: &Context) -> anyhow::Result<Answer> {
             bail!("there is no Receiver `{name}`\nhint: `sluice hook url` lists them");
         }
     }
-    if let Some(format @ (Format::Json | Format::Yaml)) = args.output {
-        print(&formatted(&hooks, format)?)?;
-        return Ok(Answer::Done);
+    match args.output {
+        Some(format @ (Format::Json | Format::Yaml)) => {
+            print(&formatted(&hooks, format)?)?;
+            return Ok(Answer::Done);
+        }
+        Some(Format::Name) => {
+            print(&hooks.iter().map(|hook| name_line(&hook.receiver)).collect::<String>())?;
+            return Ok(Answer::Done);
+        }
+        None | Some(Format::Wide) => {}
     }
+    let wide = args.output == Some(Format::Wide);
     // One that was asked for by name is for a script: the address alone.
-    if let ([hook], true) = (&hooks[..], args.receiver.is_some()) {
+    if let ([hook], true, false) = (&hooks[..], args.receiver.is_some(), wide) {
         let Some(address) = hook.url.as_ref().or(hook.path.as_ref()) else {
             bail!(
                 "`{}` is not served: its token cannot be read\nhint: `sluice get receivers` says why",
@@ -107,21 +116,34 @@ async fn url(args: UrlArgs, cx: &Context) -> anyhow::Result<Answer> {
         }
         return Ok(Answer::Done);
     }
+    print(&hook_table(&hooks, wide))?;
+    Ok(Answer::Done)
+}
+
+/// With `wide`, the path by itself, for senders that reach the agent by another address.
+fn hook_table(hooks: &[HookLine], wide: bool) -> String {
     let rows: Vec<Vec<String>> = hooks
         .iter()
         .map(|hook| {
             let address = hook.url.as_ref().or(hook.path.as_ref());
-            vec![
+            let mut row = vec![
                 hook.receiver.namespace.clone(),
                 hook.receiver.name.clone(),
                 hook.provider.clone(),
                 if hook.suspended { "True" } else { "False" }.to_owned(),
                 address.cloned().unwrap_or_else(|| "not served: its token cannot be read".to_owned()),
-            ]
+            ];
+            if wide {
+                row.push(hook.path.clone().unwrap_or_default());
+            }
+            row
         })
         .collect();
-    print(&table(Some(&["NAMESPACE", "NAME", "TYPE", "SUSPENDED", "URL"]), &rows))?;
-    Ok(Answer::Done)
+    let mut header = vec!["NAMESPACE", "NAME", "TYPE", "SUSPENDED", "URL"];
+    if wide {
+        header.push("PATH");
+    }
+    table(Some(&header), &rows)
 }
 
 fn is_named(hook: &HookLine, name: &str) -> bool {
@@ -285,6 +307,20 @@ fn read_body(file: &Path) -> anyhow::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wide_table_has_the_path_by_itself() {
+        let hook = HookLine {
+            receiver: crate::model::ObjectKey::new(crate::model::Kind::Receiver, "apps", "push"),
+            provider: "github".to_owned(),
+            path: Some("/hook/ab".to_owned()),
+            url: Some("https://hooks.example/hook/ab".to_owned()),
+            suspended: false,
+        };
+        let line = |wide| hook_table(std::slice::from_ref(&hook), wide).lines().last().unwrap().to_owned();
+        assert!(line(false).ends_with("https://hooks.example/hook/ab"));
+        assert!(line(true).ends_with("https://hooks.example/hook/ab\t/hook/ab"));
+    }
 
     #[test]
     fn a_token_is_asked_for_only_where_it_proves_something() {
