@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) namespaces: BTreeMap<String, (String, BTreeMap<String, String>)>,
     pub(super) problems: Vec<ManifestProblem>,
     pub(super) invalid: BTreeMap<ObjectKey, InvalidObject>,
+    /// Where in their files objects begin, as of the last reading.
+    pub(super) lines: HashMap<ObjectKey, u32>,
     /// Objects whose manifest was not there any more, and since when.
     missing: HashMap<ObjectKey, Instant>,
     /// Counts writes; the next resource version.
@@ -66,6 +68,8 @@ pub(super) struct Reading {
     pub(super) objects: BTreeMap<ObjectKey, (String, Arc<FluxObject>)>,
     /// Their keys, which stay when the objects have been taken over.
     pub(super) found: HashSet<ObjectKey>,
+    /// Where in their files they begin.
+    pub(super) lines: HashMap<ObjectKey, u32>,
     /// Objects whose manifest is not valid, with file and message.
     pub(super) invalid: BTreeMap<ObjectKey, (String, String)>,
     pub(super) secrets: BTreeMap<(String, String), ConfigEntry<Secret>>,
@@ -150,6 +154,7 @@ impl State {
         grace: Duration,
     ) -> Merged {
         let mut merged = Merged::default();
+        self.lines = std::mem::take(&mut reading.lines);
         self.put_objects(&mut reading, &mut merged);
         self.drop_objects(&reading, at, now, grace, &mut merged);
         self.put_invalid(&mut reading, at, &mut merged);

@@ -288,7 +288,7 @@ fn to_status(artifact: &crate::source::Artifact, url: String) -> flux_api::Artif
 }
 
 /// What this version cannot do with a GitRepository; said plainly rather than ignored.
-fn unsupported(git: &GitRepository) -> Option<String> {
+pub(super) fn unsupported(git: &GitRepository) -> Option<String> {
     (git.spec.provider() != flux_api::CloudProvider::Generic).then(|| {
         format!(
             "`spec.provider: {}` is not supported by this version\nhint: use a token in `spec.secretRef`",

@@ -9,6 +9,7 @@ mod chart;
 mod context;
 mod dependents;
 mod diff;
+mod examine;
 mod git_repository;
 mod git_verify;
 mod helm_chart;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use context::{HookPaths, Reconciler, ReconcilerParts, ReconcilerSettings};
 pub use diff::{Reach, ReleaseDiff};
+pub use examine::examine;
 pub use outbox::send_messages;
 pub use passive::passive_problem;
 pub use sweep::follow_changes;
