@@ -11,6 +11,7 @@ use crate::api::bind_tcp;
 use crate::app::{Agent, AgentOptions};
 use crate::cluster::KubeconfigPolicy;
 use crate::config::{AgentFlags, ProcessEnvironment, Settings};
+use crate::source::AddressPolicy;
 use crate::telemetry;
 
 /// Run the agent
@@ -55,6 +56,10 @@ pub(super) async fn serve(settings: Settings, dir: PathBuf) -> anyhow::Result<()
     options.receiver.no_cross_namespace_refs = settings.no_cross_namespace_refs;
     options.receiver.trusted_proxies.clone_from(&settings.trusted_proxies);
     options.receiver.accept_sha1 = settings.accept_sha1;
+    if settings.no_local_addresses {
+        options.sources.addresses = AddressPolicy::NoLocal;
+        options.notify.no_local = true;
+    }
     options.open_store().await?;
     let hooks = bind_tcp(settings.listen, "webhooks", "listen").await?;
     tracing::info!(
