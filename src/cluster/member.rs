@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::ClusterSettings;
 use super::answer::{self, Answer};
 use super::breaker::{Breaker, random_fraction};
+use super::connection::{AnswerBody, Connection};
 use super::discovery::KindCache;
 use super::error::{ApiError, Reason};
 use super::gate::Gate;
@@ -31,7 +32,7 @@ const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 /// What all handles to one cluster share: its client, its health, what is known about its kinds.
 pub(super) struct Member {
     pub(super) server: Arc<str>,
-    pub(super) client: kube::Client,
+    pub(super) connection: Connection,
     pub(super) health: Arc<Health>,
     pub(super) settings: Arc<ClusterSettings>,
     pub(super) clock: Clock,
@@ -222,7 +223,7 @@ impl Member {
 
     async fn exchange(&self, request: Request<Body>) -> Result<Answer, Reason> {
         let began = Instant::now();
-        let response = self.send(request).await?;
+        let response = self.connection.send(request).await?;
         let (parts, body) = response.into_parts();
         let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
             Ok(collected) => collected.to_bytes(),
@@ -234,20 +235,9 @@ impl Member {
         Ok(Answer { status: parts.status, headers: parts.headers, body, took: began.elapsed() })
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<http::Response<Body>, Reason> {
-        self.client.send(request).await.map_err(|error| match error {
-            kube::Error::Service(inner) => answer::transport_failure(&*inner),
-            kube::Error::HyperError(inner) => answer::transport_failure(&inner),
-            kube::Error::Auth(error) => {
-                Reason::Unauthorized { message: format!("no credentials to send: {error}") }
-            }
-            other => answer::transport_failure(&other),
-        })
-    }
-
     /// Opens an answer that does not end by itself (a watch). The deadline covers only its beginning; the gate's slot
     /// is given back at once. The caller holds a permit of `health.watches`.
-    pub(super) async fn open(&self, call: &Call<'_>) -> Result<Body, ApiError> {
+    pub(super) async fn open(&self, call: &Call<'_>) -> Result<AnswerBody, ApiError> {
         let result = async {
             if let Some(until) = self.health.gate.paused_until() {
                 let wait = until - Instant::now();
@@ -260,7 +250,7 @@ impl Member {
             let ticket = self.health.breaker.admit()?;
             let request = call.request(&self.user_agent)?;
             let limit = self.deadline();
-            let response = match timeout_at(limit, self.send(request)).await {
+            let response = match timeout_at(limit, self.connection.send(request)).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(reason)) => {
                     ticket.failed(&reason.to_string());

@@ -27,6 +27,9 @@ use crate::model::{Clock, Timestamp};
 /// Watches open at once per cluster; a wait bundles its objects into far fewer.
 const WATCHES: usize = 64;
 
+/// Idle connections to all clusters together, roughly: a few clusters keep what a push needs, a thousand one each.
+const IDLE_CONNECTIONS: usize = 256;
+
 /// How clusters are talked to.
 #[derive(Clone, Debug)]
 pub struct ClusterSettings {
@@ -221,16 +224,16 @@ impl Clusters {
         let shared = &*self.0;
         let health = self.health_of(&config);
         let certificate_expires = kubeconfig::client_certificate_expires(&config.auth_info);
-        let client = connection::client(config, &shared.tls, shared.settings.in_flight).map_err(|error| {
-            KubeconfigReason::BadCredential {
+        let idle = (IDLE_CONNECTIONS / (self.lock().len() + 1)).clamp(1, shared.settings.in_flight);
+        let connection =
+            connection::open(config, &shared.tls, idle).map_err(|error| KubeconfigReason::BadCredential {
                 entry: server.clone(),
                 field: "credentials",
                 detail: format!("cannot be used: {error}"),
-            }
-        })?;
+            })?;
         let member = Arc::new(Member {
             server: server.into(),
-            client,
+            connection,
             health,
             settings: shared.settings.clone(),
             clock: shared.clock.clone(),

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use kube::client::Body;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::breaker::random_fraction;
+use super::connection::AnswerBody;
 use super::error::{ApiError, Reason};
 use super::member::Call;
 use super::pool::Cluster;
@@ -202,7 +202,7 @@ fn read_event(line: &[u8]) -> Option<WatchEvent> {
 
 /// The lines of a body that does not end.
 struct Lines<'a> {
-    body: Body,
+    body: AnswerBody,
     buffer: BytesMut,
     /// How much of the buffer has been searched for an end of line.
     searched: usize,

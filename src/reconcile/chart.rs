@@ -121,6 +121,12 @@ fn unreadable(message: String) -> NoChart {
     NoChart { reason: reason::CHART_PULL_ERROR.to_owned(), message, stalled: false, waiting: false }
 }
 
+/// The `.sourceignore` files outside a chart's directory that may leave files of it out.
+fn ignore_files_above(path: &str) -> Vec<String> {
+    let above = path.match_indices('/').map(|(end, _)| format!("{}/.sourceignore", &path[..end]));
+    std::iter::once(".sourceignore".to_owned()).chain(above).collect()
+}
+
 /// Builds the chart out of a checkout.
 pub(super) async fn build_chart_at(
     run: &mut Run<'_>,
@@ -145,6 +151,9 @@ pub(super) async fn build_chart_at(
         NoChart::from(ChartBuildError::reference(format!("stat /{path}: no such file or directory")))
     })?;
     let mut identity = vec![tree, git.spec.ignore.clone().unwrap_or_default()];
+    for file in ignore_files_above(path) {
+        identity.push(repository.tree_id(&file).await.map_err(fail)?.unwrap_or_default());
+    }
     for file in wanted.values_files {
         let name = file.trim_start_matches("./").trim_start_matches('/');
         identity.push(repository.tree_id(name).await.map_err(fail)?.unwrap_or_default());
@@ -156,7 +165,13 @@ pub(super) async fn build_chart_at(
         ignore_missing_values_files: wanted.ignore_missing,
         version_metadata: metadata,
     };
-    if let Some(chart) = inner.charts.get(&request) {
+    let key = request.key();
+    if let Some(chart) = inner.charts.get(&key) {
+        return Ok(ChartAt { chart, source_revision });
+    }
+    let _alone = inner.builders.of(key.clone()).await;
+    // Whoever had the turn before us has built it.
+    if let Some(chart) = inner.charts.get(&key) {
         return Ok(ChartAt { chart, source_revision });
     }
     let watch = run.stopwatch();
@@ -177,10 +192,9 @@ pub(super) async fn build_chart_at(
         },
     };
     let profile = inner.settings.profile.clone();
-    let for_build = request.clone();
     let built = inner
         .pool
-        .run(move || build(&for_build, &profile))
+        .run(move || build(&request, &profile))
         .await
         .map_err(|error| unreadable(error.to_string()))?;
     let chart = match built {
@@ -192,6 +206,20 @@ pub(super) async fn build_chart_at(
     };
     run.step("chart", watch.started, watch.elapsed(), StepOutcome::Done, chart.message()).revision =
         at(&source_revision);
-    inner.charts.put(&request, Arc::clone(&chart));
+    inner.charts.put(key, Arc::clone(&chart));
     Ok(ChartAt { chart, source_revision })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignore_files_of_every_directory_above_a_chart_count() {
+        assert_eq!(ignore_files_above("chart"), [".sourceignore"]);
+        assert_eq!(
+            ignore_files_above("deploy/charts/app"),
+            [".sourceignore", "deploy/.sourceignore", "deploy/charts/.sourceignore"]
+        );
+    }
 }

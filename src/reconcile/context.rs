@@ -10,12 +10,13 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::known_tags::KnownTags;
+use super::turns::Turns;
 use crate::cluster::Clusters;
 use crate::model::{Cause, Clock, Event, Kind, ObjectKey, Revision, Severity, Timestamp};
 use crate::notify;
 use crate::objects::{Objects, StatusChange};
 use crate::queue::{Applied, JobOutcome, JobResult, LeasedJob, NewJob, Priority, Queue, Step, StepOutcome};
-use crate::render::chart::ChartCache;
+use crate::render::chart::{ChartCache, ChartKey};
 use crate::render::pool::RenderPool;
 use crate::source::{GitCheckout, Sources};
 use crate::telemetry::Metrics;
@@ -111,23 +112,12 @@ pub(super) struct Inner {
     pub(super) checkouts: Mutex<HashMap<ObjectKey, GitCheckout>>,
     /// What image repositories know, at hand.
     pub(super) tags: KnownTags,
-    /// Who writes to which branch.
-    pub(super) writers: Writers,
+    /// Whose turn it is to build a chart: of a thousand releases of one chart, the first builds it for all.
+    pub(super) builders: Turns<ChartKey>,
+    /// Whose turn it is to write to a branch: automations of one agent need not race with each other.
+    pub(super) writers: Turns<String>,
     /// When which event last went out, for the rate limit.
     pub(super) told: Mutex<HashMap<[u8; 32], Timestamp>>,
-}
-
-/// One turn at a time for each branch that is written to: automations of one agent need not race with each other.
-#[derive(Default)]
-pub(super) struct Writers(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
-
-impl Writers {
-    /// The turn for a branch.
-    pub(super) fn of(&self, branch: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut writers = self.0.lock().expect("held for one look-up");
-        writers.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(writers.entry(branch.to_owned()).or_default())
-    }
 }
 
 impl Reconciler {
@@ -160,7 +150,8 @@ impl Reconciler {
                 charts: ChartCache::new(),
                 checkouts: Mutex::new(HashMap::new()),
                 tags: KnownTags::default(),
-                writers: Writers::default(),
+                builders: Turns::default(),
+                writers: Turns::default(),
                 told: Mutex::new(HashMap::new()),
             }),
         }

@@ -211,9 +211,8 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
         always_pull_request: pull_request.is_some(),
     };
     let branch = format!("{} {}", git.spec.url, plan.push_branch);
-    let writer = inner.writers.of(&branch);
     let (outcome, proposal) = {
-        let _alone = writer.lock().await;
+        let _alone = inner.writers.of(branch).await;
         write::bring_up_to_date(run, &work).await?
     };
     match &outcome {

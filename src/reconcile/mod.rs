@@ -24,6 +24,7 @@ mod passive;
 mod receiver;
 mod secrets;
 mod sweep;
+mod turns;
 mod unsupported;
 mod values_from;
 mod worker;

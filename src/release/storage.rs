@@ -121,14 +121,23 @@ impl Storage {
     }
 
     /// Stores a new revision, and deletes `outdated` ones at the same time. Fails when the revision is there already; a
-    /// record that is too large touches nothing.
+    /// record that is too large touches nothing. An old revision that cannot be deleted is left for the next time: by
+    /// then the new one may be there, and a failure would leave it pending.
     pub async fn create(&self, release: &Release, outdated: &[i64]) -> Result<(), StorageError> {
         let manifest = self.manifest(release, "createdAt").await?;
-        let create = async {
-            self.cluster.create(&manifest, super::FIELD_MANAGER).await.map(drop).map_err(StorageError::from)
-        };
-        let delete = futures::future::try_join_all(outdated.iter().map(|version| self.delete(*version)));
-        futures::future::try_join(create, delete).await.map(drop)
+        let create = self.cluster.create(&manifest, super::FIELD_MANAGER);
+        let delete = futures::future::join_all(outdated.iter().map(|version| self.delete(*version)));
+        let (created, deleted) = futures::future::join(create, delete).await;
+        for (version, outcome) in outdated.iter().zip(deleted) {
+            if let Err(error) = outcome {
+                let name = super::names::full_name(&self.namespace, &self.name, *version);
+                tracing::warn!(
+                    "failed to delete the outdated release {name}, the next one tries again: {error}"
+                );
+            }
+        }
+        created?;
+        Ok(())
     }
 
     /// Overwrites a stored revision.

@@ -10,8 +10,8 @@ use helm_engine::values::{Map, load_values, merge_maps};
 use helm_engine::{ChartFiles, CompiledChart, HelmProfile, load_archive, load_files};
 use masterminds_semver::Version;
 
-/// How many compiled charts are kept: enough for the charts of one push and those of the one before.
-const KEPT_CHARTS: usize = 64;
+/// How many compiled charts are kept: the ones in use, and those of the push before.
+const KEPT_CHARTS: usize = 16;
 
 /// Why a chart could not be built, with Flux's reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +61,27 @@ pub struct ChartRequest {
     pub ignore_missing_values_files: bool,
     /// What goes behind the `+` of the version; empty for nothing.
     pub version_metadata: String,
+}
+
+impl ChartRequest {
+    /// What tells this request from others.
+    pub fn key(&self) -> ChartKey {
+        ChartKey {
+            identity: self.identity.clone(),
+            values_files: self.values_files.iter().map(|(path, _)| path.clone()).collect(),
+            ignore_missing_values_files: self.ignore_missing_values_files,
+            version_metadata: self.version_metadata.clone(),
+        }
+    }
+}
+
+/// Tells charts apart: requests with equal keys build equal charts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChartKey {
+    identity: Vec<String>,
+    values_files: Vec<String>,
+    ignore_missing_values_files: bool,
+    version_metadata: String,
 }
 
 /// A chart's files.
@@ -183,12 +204,21 @@ pub struct ChartCache {
     inner: Mutex<Inner>,
 }
 
-type Key = (Vec<String>, Vec<String>, String);
-
 #[derive(Debug, Default)]
 struct Inner {
-    charts: HashMap<Key, Arc<BuiltChart>>,
-    order: VecDeque<Key>,
+    charts: HashMap<ChartKey, Arc<BuiltChart>>,
+    /// Least recently used first.
+    order: VecDeque<ChartKey>,
+}
+
+impl Inner {
+    /// Makes `key` the one that is forgotten last.
+    fn used(&mut self, key: &ChartKey) {
+        if let Some(place) = self.order.iter().position(|known| known == key) {
+            self.order.remove(place);
+        }
+        self.order.push_back(key.clone());
+    }
 }
 
 impl ChartCache {
@@ -197,23 +227,19 @@ impl ChartCache {
         Self::default()
     }
 
-    fn key(request: &ChartRequest) -> Key {
-        let files = request.values_files.iter().map(|(path, _)| path.clone()).collect();
-        (request.identity.clone(), files, request.version_metadata.clone())
-    }
-
     /// The chart of an equal request, if it is still there.
-    pub fn get(&self, request: &ChartRequest) -> Option<Arc<BuiltChart>> {
-        self.inner.lock().expect("the cache is held for one look-up").charts.get(&Self::key(request)).cloned()
+    pub fn get(&self, key: &ChartKey) -> Option<Arc<BuiltChart>> {
+        let mut inner = self.inner.lock().expect("the cache is held for one look-up");
+        let chart = inner.charts.get(key).cloned()?;
+        inner.used(key);
+        Some(chart)
     }
 
-    /// Keeps a chart, and forgets the oldest when there are too many.
-    pub fn put(&self, request: &ChartRequest, chart: Arc<BuiltChart>) {
-        let key = Self::key(request);
+    /// Keeps a chart, and forgets what was not used for longest when there are too many.
+    pub fn put(&self, key: ChartKey, chart: Arc<BuiltChart>) {
         let mut inner = self.inner.lock().expect("the cache is held for one insert");
-        if inner.charts.insert(key.clone(), chart).is_none() {
-            inner.order.push_back(key);
-        }
+        inner.used(&key);
+        inner.charts.insert(key, chart);
         while inner.order.len() > KEPT_CHARTS {
             if let Some(oldest) = inner.order.pop_front() {
                 inner.charts.remove(&oldest);
@@ -295,5 +321,31 @@ mod tests {
         let mut request = request(&[]);
         request.content = ChartContent::Directory(files(&[("readme", "x")]));
         assert_eq!(build(&request, &HelmProfile::default()).unwrap_err().reason, "InvalidChartReference");
+    }
+
+    #[test]
+    fn the_charts_that_are_used_stay() {
+        let cache = ChartCache::new();
+        let chart = Arc::new(build(&request(&[]), &HelmProfile::default()).unwrap());
+        let key = |number: usize| {
+            let mut request = request(&[]);
+            request.identity = vec![number.to_string()];
+            request.key()
+        };
+        for number in 0..KEPT_CHARTS {
+            cache.put(key(number), Arc::clone(&chart));
+        }
+        assert!(cache.get(&key(0)).is_some());
+        cache.put(key(KEPT_CHARTS), Arc::clone(&chart));
+        assert!(cache.get(&key(0)).is_some(), "used a moment ago");
+        assert!(cache.get(&key(1)).is_none());
+        assert_eq!(Arc::strong_count(&chart), KEPT_CHARTS + 1);
+    }
+
+    #[test]
+    fn a_chart_without_a_values_file_is_not_taken_where_the_file_is_required() {
+        let mut lenient = request(&[("./no.yaml", None)]);
+        lenient.ignore_missing_values_files = true;
+        assert_ne!(lenient.key(), request(&[("./no.yaml", None)]).key());
     }
 }

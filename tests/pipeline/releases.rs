@@ -131,6 +131,54 @@ async fn a_final_record_that_fails_stays_pending_and_the_next_run_unlocks_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_old_revision_that_cannot_be_deleted_holds_up_no_upgrade_and_goes_with_the_next() {
+    let pipeline = both_ready().await;
+    let manifest = std::fs::read_to_string(pipeline.manifest("member1-app.yaml")).unwrap();
+    std::fs::write(
+        pipeline.manifest("member1-app.yaml"),
+        manifest.replacen("spec:\n", "spec:\n  maxHistory: 1\n", 1),
+    )
+    .unwrap();
+    pipeline.until(&release(1), |status| status["observedGeneration"] == 2).await;
+    pipeline.member(1).on_request(Some(cuts("DELETE", "secrets")));
+    for (push, from, to) in [(2, "ClusterIP", "NodePort"), (3, "NodePort", "ClusterIP")] {
+        pipeline.push(&format!("type: {from}"), &format!("type: {to}"), VALUES).await;
+        pipeline.version(&release(1), push).await;
+    }
+    let found = pipeline.records(1);
+    assert_eq!(records(&found), [(1, "superseded"), (2, "superseded"), (3, "deployed")]);
+    pipeline.member(1).on_request(None);
+    pipeline.push("type: ClusterIP", "type: NodePort", VALUES).await;
+    pipeline.version(&release(1), 4).await;
+    // The one that was deployed until now is kept, so that there is something to go back to.
+    assert_eq!(records(&pipeline.records(1)), [(3, "superseded"), (4, "deployed")]);
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_of_one_chart_that_begin_together_build_it_once() {
+    let pipeline = both_ready().await;
+    for member in [1, 2] {
+        let path = pipeline.manifest(&format!("member{member}-app.yaml"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let own = format!("./helm-chart/member{member}-values.yaml");
+        assert!(text.contains(&own));
+        std::fs::write(path, text.replace(&own, "./helm-chart/values.yaml")).unwrap();
+        pipeline.until(&release(member), |status| status["observedGeneration"] == 2).await;
+        pipeline.version(&release(member), 2).await;
+    }
+    pipeline.push("type: ClusterIP", "type: NodePort", VALUES).await;
+    for member in [1, 2] {
+        pipeline.version(&release(member), 3).await;
+    }
+    let commit = pipeline.repository.head("master").unwrap().unwrap();
+    let story = pipeline.queue.story_of_commit(&commit).await.unwrap();
+    let count = |step: &str| story.steps.iter().filter(|found| found.step == step).count();
+    assert_eq!((count("chart"), count("render")), (1, 2), "{:?}", story.steps);
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_is_put_back_while_its_release_is_removed_brings_the_release_back() {
     let pipeline = both_ready().await;
     let manifest = std::fs::read_to_string(pipeline.manifest("member1-app.yaml")).unwrap();
