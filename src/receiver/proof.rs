@@ -153,12 +153,19 @@ pub(super) enum Algorithm {
 pub(super) struct BodyProof {
     signatures: Vec<Vec<u8>>,
     running: Vec<(Slot, Running)>,
+    /// By a hash that is on its way out although the sender could do better.
+    is_weak: bool,
 }
 
 impl BodyProof {
     fn new(algorithm: Algorithm, signatures: Vec<Vec<u8>>, tokens: &Tokens<'_>) -> Self {
         let running = tokens.iter().map(|(slot, token)| (*slot, Running::new(algorithm, token))).collect();
-        Self { signatures, running }
+        Self { signatures, running, is_weak: false }
+    }
+
+    /// Whether it is by SHA-1 where the sender could sign with something better.
+    pub(super) fn is_weak(&self) -> bool {
+        self.is_weak
     }
 
     /// Takes in the next bytes of the body as they came over the wire.
@@ -199,7 +206,8 @@ pub(super) fn prefixed_hex(value: &[u8], tokens: &Tokens<'_>, accept_sha1: bool)
         // What a forge sends that has been given no secret.
         return Err(Refused::Bad("the signature is empty"));
     }
-    Ok(Proof::Body(BodyProof::new(algorithm, vec![signature], tokens)))
+    let is_weak = algorithm == Algorithm::Sha1;
+    Ok(Proof::Body(BodyProof { is_weak, ..BodyProof::new(algorithm, vec![signature], tokens) }))
 }
 
 /// The hexadecimal HMAC-SHA1 alone, as Nexus sends it.

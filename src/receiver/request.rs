@@ -203,7 +203,14 @@ async fn receive(
         .unwrap_or(Err(Failure::TooSlow))?;
     let slot = match proof {
         Proof::Given(slot) => slot,
-        Proof::Body(running) => running.finish().map_err(Failure::Refused)?,
+        Proof::Body(running) => {
+            let is_weak = running.is_weak();
+            let slot = running.finish().map_err(Failure::Refused)?;
+            if is_weak {
+                state.note_weak_proof(&served.key);
+            }
+            slot
+        }
         Proof::UnsignedPing => return Err(Failure::Broken),
     };
     // From here on the delivery is authentic.
@@ -339,7 +346,7 @@ async fn record(
             state.count(Some(&served.key), outcome, Some(slot));
             let note = plan.note;
             tracing::info!(
-                receiver = %served.key, delivery = %id, event, jobs = count, note,
+                receiver = %served.key, delivery = %id, event, token = slot.key(), jobs = count, note,
                 "recorded delivery `{id}` for `{}`", served.key
             );
             Ok(Json(json!({ "delivery": id, "jobs": count, "note": note })).into_response())

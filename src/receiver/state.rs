@@ -1,6 +1,6 @@
 //! What requests share: the routes, the limits, what was refused of late, and counts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
@@ -149,6 +149,8 @@ struct Shared {
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
     counts: Mutex<BTreeMap<Counted, u64>>,
+    /// Receivers whose senders sign with SHA-1 alone, and of which that has been said.
+    weak: Mutex<BTreeSet<ObjectKey>>,
 }
 
 impl ReceiverState {
@@ -171,6 +173,7 @@ impl ReceiverState {
             failures: Mutex::default(),
             rejections: Mutex::default(),
             counts: Mutex::default(),
+            weak: Mutex::default(),
         }))
     }
 
@@ -281,6 +284,18 @@ impl ReceiverState {
 
     pub(super) fn count(&self, receiver: Option<&ObjectKey>, outcome: Outcome, token: Option<Slot>) {
         *self.lock(&self.0.counts).entry((receiver.cloned(), outcome, token)).or_default() += 1;
+    }
+
+    /// Says of a Receiver, once, that its sender signs with SHA-1 alone; false if that has been said.
+    pub(super) fn note_weak_proof(&self, receiver: &ObjectKey) -> bool {
+        let is_new = self.lock(&self.0.weak).insert(receiver.clone());
+        if is_new {
+            tracing::warn!(
+                receiver = %receiver,
+                "deliveries to `{receiver}` are signed with SHA-1 alone\nhint: let the sender sign with SHA-256; with `--accept-sha1=false` SHA-1 is refused"
+            );
+        }
+        is_new
     }
 
     /// Notes a failed proof; false if there are too many to write each down.

@@ -9,4 +9,4 @@ mod metrics;
 
 pub use health::{Observed, Readiness, routes};
 pub use log::{LogFormat, LogSettings, escape, init, one_line};
-pub use metrics::{Metrics, QueueGauges};
+pub use metrics::{DeliveryLabels, Metrics, QueueGauges};

@@ -99,6 +99,10 @@ async fn h4_sha1_is_accepted_unless_it_is_switched_off() {
     let headers = signed_as(Some(("x-hub-signature", &sha1)));
     let world = World::start().await;
     assert_eq!(status_of(&world, &headers).await, 200);
+    // Said once for each Receiver, not once for each delivery.
+    let said: Vec<_> =
+        world.state.readiness().keys().filter(|key| !world.state.note_weak_proof(key)).cloned().collect();
+    assert_eq!(said.len(), 1, "{said:?}");
     world.end().await;
     let strict = ReceiverSettings { accept_sha1: false, ..ReceiverSettings::default() };
     let world = World::with(strict, ServeLimits::default()).await;
