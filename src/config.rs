@@ -99,9 +99,9 @@ pub struct ClientSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Its value is none.
-    #[error("`{setting}` cannot be `{value}`: {reason}")]
+    #[error("{setting} cannot be `{value}`: {reason}")]
     Invalid {
-        /// As its user wrote it: flag, variable, or key and file.
+        /// As its user wrote it, in backticks: flag, variable, or key and file.
         setting: String,
         /// The value.
         value: String,

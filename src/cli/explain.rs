@@ -95,12 +95,12 @@ pub(super) fn render(story: &StoryView, terminal: Terminal) -> String {
                 "False" => (Mark::Failed, object.revision.as_deref().map(shorten).unwrap_or_default()),
                 _ => (Mark::Waiting, object.revision.as_deref().map(shorten).unwrap_or_default()),
             };
-            line(
-                &mut text,
-                "  ",
-                terminal.sign(mark),
-                &[&object.object.to_string(), &revision, &shorten(&object.message)],
-            );
+            // A receiver's message is where people copy its path from.
+            let message = match object.object.kind {
+                Kind::Receiver => object.message.clone(),
+                _ => shorten(&object.message),
+            };
+            line(&mut text, "  ", terminal.sign(mark), &[&object.object.to_string(), &revision, &message]);
         }
     }
     if let Some(summary) = summary(story, terminal) {

@@ -38,7 +38,7 @@ use output::{Mark, Terminal, print};
 
 /// Push-based continuous delivery for Kubernetes that reads Flux's YAML.
 #[derive(Debug, Parser)]
-#[command(name = "sluice", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "sluice", version, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     flags: ClientFlags,

@@ -91,6 +91,7 @@ async fn one(
     terminal: Terminal,
 ) -> anyhow::Result<()> {
     let ObjectKey { kind, namespace, name } = key;
+    must_exist(client, key).await?;
     terminal.say(Mark::Doing, format!("annotating {kind} {name} in {namespace} namespace"));
     let requested: Requested = client.post(&format!("{}/reconcile", path_of(key)), &request, None).await?;
     terminal.say(Mark::Done, format!("{kind} annotated"));
@@ -110,6 +111,11 @@ async fn one(
     let item: Value = client.get(&path_of(key)).await?;
     terminal.say(Mark::Done, success(*kind, &item));
     Ok(())
+}
+
+/// Nothing is said to be under way for what is not there.
+async fn must_exist(client: &Client, key: &ObjectKey) -> anyhow::Result<()> {
+    client.get::<Value>(&path_of(key)).await.map(drop)
 }
 
 /// Asks again and again until it is over; `None` when time is up.
@@ -189,6 +195,11 @@ pub(super) async fn suspend(args: SuspendArgs, cx: &Context) -> anyhow::Result<A
     let mut answer = Answer::Done;
     for key in objects(&client, &args.words, args.all).await? {
         let what = human(key.kind);
+        if let Err(error) = must_exist(&client, &key).await {
+            terminal.fail(&error);
+            answer = Answer::Failed;
+            continue;
+        }
         terminal.say(Mark::Doing, format!("suspending {what} {} in {} namespace", key.name, key.namespace));
         match client.post::<Suspended>(&format!("{}/suspend", path_of(&key)), &(), None).await {
             Ok(_) => terminal.say(Mark::Done, format!("{what} suspended")),
@@ -209,6 +220,11 @@ pub(super) async fn resume(args: ResumeArgs, cx: &Context) -> anyhow::Result<Ans
     let mut resumed = Vec::new();
     for key in objects(&client, &args.words, args.all).await? {
         let what = human(key.kind);
+        if let Err(error) = must_exist(&client, &key).await {
+            terminal.fail(&error);
+            answer = Answer::Failed;
+            continue;
+        }
         terminal.say(Mark::Doing, format!("resuming {what} {} in {} namespace", key.name, key.namespace));
         match client.post::<Suspended>(&format!("{}/resume", path_of(&key)), &(), None).await {
             Ok(done) => {
