@@ -37,9 +37,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(address: SocketAddr, url: &str, hooks: usize) -> Self {
-        let commit = "b".repeat(40);
-        let mut body = sluice::demo::forge::push_body(url, "refs/heads/master", &commit, &commit);
+    fn new(address: SocketAddr, forge: &Forge, hooks: usize) -> Self {
+        // The commit the source stands at: what is measured is receiving, not how many processes git needs for a fetch.
+        let commit = forge.repository.head("master").unwrap().unwrap();
+        let mut body = sluice::demo::forge::push_body(&forge.url, "refs/heads/master", &commit, &commit);
         // As long as a push with a handful of commits.
         let padding = "x".repeat(BODY - body.len() - 20);
         body.truncate(body.len() - 1);
@@ -192,17 +193,16 @@ async fn main() {
     let mut agent = AgentProcess::start(&manifests, &state);
     let address = agent.listen;
 
-    flood(Plan::new(address, &forge.url, hooks / 20), clients).await;
+    flood(Plan::new(address, &forge, hooks / 20), clients).await;
     for clients in [1, clients] {
         let (accepted, took) =
-            flood(Plan::new(address, &forge.url, if clients == 1 { hooks / 20 } else { hooks }), clients)
-                .await;
+            flood(Plan::new(address, &forge, if clients == 1 { hooks / 20 } else { hooks }), clients).await;
         let count = accepted.len();
         let figures = Figures::of(accepted.into_iter().map(|(_, took)| took).collect());
         println!("{clients} clients: {:.0} hooks/s, answer {figures}", count as f64 / took.as_secs_f64());
     }
     for rate in [500, 1000, 2000] {
-        open_loop(Plan::new(address, &forge.url, 0), clients, rate, seconds).await;
+        open_loop(Plan::new(address, &forge, 0), clients, rate, seconds).await;
     }
     println!("memory at most: {:.0} MB, load {}", agent.peak_memory(), load());
 
@@ -220,7 +220,7 @@ async fn main() {
             (agent, killed)
         })
     };
-    let (accepted, _) = flood(Plan::new(address, &forge.url, 10_000), clients).await;
+    let (accepted, _) = flood(Plan::new(address, &forge, 10_000), clients).await;
     done.store(true, Ordering::Relaxed);
     let (agent, killed) = killer.join().unwrap();
     agent.kill();

@@ -1,4 +1,4 @@
-//! The words every room shares: object keys, revisions, delivery and job ids, causes, events, time.
+//! The words every room shares: object keys, repositories, revisions, delivery and job ids, causes, events, time.
 //!
 //! Plain data only: no I/O, no async, nothing that belongs to a single room.
 
@@ -8,6 +8,7 @@ mod event;
 mod ids;
 mod network;
 mod object;
+mod repository;
 
 pub use clock::{Clock, Timestamp};
 pub use cluster::{cluster_name, cluster_of, short_cluster_name};
@@ -15,3 +16,4 @@ pub use event::{Event, Severity};
 pub use ids::{Cause, CauseKind, DeliveryId, Digest, JobId, Revision};
 pub use network::{Network, ParseNetworkError};
 pub use object::{Kind, ObjectKey, ParseObjectKeyError};
+pub use repository::{RepositoryId, short_name};

@@ -20,7 +20,6 @@ mod plan;
 mod proof;
 mod provider;
 mod replay;
-mod repository;
 mod request;
 mod routes;
 mod serve;

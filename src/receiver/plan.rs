@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use super::facts::{Change, FactKind, Facts};
 use super::images::{Report, watched};
 use super::provider::Provider;
-use super::repository::{RepositoryId, short_name};
-use crate::model::{Kind, ObjectKey};
+use crate::model::{Kind, ObjectKey, RepositoryId, short_name};
 use crate::objects::Objects;
 
 /// What a delivery leads to.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use flux_api::{FluxObject, Time};
+use helm_engine::release::SharedCharts;
 use helm_engine::{HelmProfile, Limits};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -108,6 +109,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     pub(super) settings: ReconcilerSettings,
     pub(super) charts: ChartCache,
+    /// Charts of Helm's records, as long as one is at hand.
+    pub(super) recorded: SharedCharts,
     /// The commit each git source stands at, open for reading.
     pub(super) checkouts: Mutex<HashMap<ObjectKey, GitCheckout>>,
     /// What image repositories know, at hand.
@@ -148,6 +151,7 @@ impl Reconciler {
                 clock,
                 settings,
                 charts: ChartCache::new(),
+                recorded: SharedCharts::default(),
                 checkouts: Mutex::new(HashMap::new()),
                 tags: KnownTags::default(),
                 builders: Turns::default(),

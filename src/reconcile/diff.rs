@@ -109,6 +109,7 @@ impl Reconciler {
         release::diff(&ReleaseRequest {
             cluster: &cluster,
             pool: &inner.pool,
+            charts: &inner.recorded,
             clock: &inner.clock,
             cancel: &cancel,
             object: release,

@@ -167,18 +167,21 @@ async fn prepare_and_run(
         let mut old = release.clone();
         old.status = status.clone();
         old.spec.target_namespace = Some(observed);
-        release::uninstall(&cluster, &run.inner.pool, &run.inner.clock, &run.cancel, &old).await.map_err(
-            |message| Blocked {
-                reason: reason::UNINSTALL_FAILED.to_owned(),
-                done: Done::Retry {
-                    error: message.clone(),
-                    interval: release.spec.interval.get(),
-                    after: None,
-                },
-                message,
-                not_ready: true,
-            },
-        )?;
+        release::uninstall(
+            &cluster,
+            &run.inner.pool,
+            &run.inner.recorded,
+            &run.inner.clock,
+            &run.cancel,
+            &old,
+        )
+        .await
+        .map_err(|message| Blocked {
+            reason: reason::UNINSTALL_FAILED.to_owned(),
+            done: Done::Retry { error: message.clone(), interval: release.spec.interval.get(), after: None },
+            message,
+            not_ready: true,
+        })?;
         status.history.clear();
         status.storage_namespace = None;
         working.status = status.clone();
@@ -187,6 +190,7 @@ async fn prepare_and_run(
     let request = ReleaseRequest {
         cluster: &cluster,
         pool: &inner.pool,
+        charts: &inner.recorded,
         clock: &inner.clock,
         cancel: &cancel,
         object: &working,
@@ -568,9 +572,15 @@ async fn delete(run: &mut Run<'_>, object: &FluxObject, release: &HelmRelease, k
             }
             Ok(cluster) => {
                 let watch = run.stopwatch();
-                let outcome =
-                    release::uninstall(&cluster, &run.inner.pool, &run.inner.clock, &run.cancel, release)
-                        .await;
+                let outcome = release::uninstall(
+                    &cluster,
+                    &run.inner.pool,
+                    &run.inner.recorded,
+                    &run.inner.clock,
+                    &run.cancel,
+                    release,
+                )
+                .await;
                 let took = watch.elapsed();
                 match outcome {
                     Ok(event) => {

@@ -7,20 +7,21 @@
 mod plan;
 mod policies;
 mod pull_request;
+mod signing;
 mod write;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flux_api::{
-    Condition, ConditionStatus, FluxObject, GitRepository, ImageRef, ImageUpdateAutomation,
+    Condition, ConditionStatus, FluxObject, GitRepository, GitTarget, ImageRef, ImageUpdateAutomation,
     ImageUpdateAutomationStatus, condition_type as t, conditions, reason,
 };
 
 use self::plan::Problem;
 use self::write::{Outcome, Pushed};
 use super::context::{Done, Run};
-use crate::model::{CauseKind, Kind, ObjectKey, Severity};
+use crate::model::{CauseKind, Kind, ObjectKey, RepositoryId, Severity};
 use crate::queue::{NewJob, Priority};
 
 /// What Ready says when all is well, whatever was pushed.
@@ -122,7 +123,7 @@ fn observe(
 ) {
     match outcome {
         Outcome::NothingNew { .. } => {}
-        Outcome::UpToDate { revision } => {
+        Outcome::UpToDate { revision, .. } => {
             status.observed_source_revision = Some(revision.clone());
             status.observed_policies = observed;
         }
@@ -197,8 +198,9 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
     })?;
     let plan = plan::plan(automation, &git)?;
     let pull_request = pull_request::settings(automation, &plan)?;
+    let plan = if pull_request.is_some() { plan.for_a_pull_request() } else { plan };
     let request = inner.git_request(&git).map_err(Problem::source)?;
-    let signing = write::signer(inner, automation)?;
+    let signing = signing::SigningKey::find(inner, automation)?;
     let namespace = &automation.metadata.namespace;
     let work = write::Work {
         automation,
@@ -217,16 +219,13 @@ async fn automate(run: &mut Run<'_>, automation: &ImageUpdateAutomation) -> Resu
     };
     match &outcome {
         Outcome::Pushed(pushed) => wake_sources(run, &git, &pushed.references, &pushed.commit),
-        // A run before this one may have pushed and ended before it could wake anybody.
-        Outcome::NothingNew { revision } | Outcome::UpToDate { revision }
-            if (run.job.attempts > 0 || run.job.lease.claim > 1) && !plan.switches_branch() =>
-        {
-            let known = git.status.artifact.as_ref().is_some_and(|artifact| artifact.revision == *revision);
-            if let (Some((_, commit)), false) = (revision.rsplit_once("sha1:"), known) {
-                wake_sources(run, &git, &[format!("refs/heads/{}", plan.push_branch)], commit);
+        // A run before this one may have pushed and ended before it could wake anybody. Whoever knows the commit already
+        // asks nobody for it.
+        Outcome::NothingNew { head } | Outcome::UpToDate { head, .. } => {
+            if let (Some(head), true) = (head, run.job.attempts > 0 || run.job.lease.claim > 1) {
+                wake_sources(run, &git, &[format!("refs/heads/{}", plan.push_branch)], head);
             }
         }
-        Outcome::NothingNew { .. } | Outcome::UpToDate { .. } => {}
     }
     let afterwards = match (pull_request, proposal) {
         (Some(settings), Some(proposal)) => {
@@ -260,32 +259,19 @@ fn wake_sources(run: &mut Run<'_>, git: &GitRepository, references: &[String], c
 
 /// The reference whose commits a GitRepository takes as they come.
 fn followed(git: &GitRepository) -> Option<String> {
-    let Some(reference) = &git.spec.reference else { return Some("refs/heads/master".to_owned()) };
-    if reference.commit.is_some() {
-        return None;
+    match git.spec.target() {
+        GitTarget::Branch(branch) => Some(format!("refs/heads/{branch}")),
+        GitTarget::Name(name) => Some(name.to_owned()),
+        GitTarget::Commit { .. } | GitTarget::Semver(_) | GitTarget::Tag(_) => None,
     }
-    if let Some(name) = &reference.name {
-        return Some(name.clone());
-    }
-    if reference.tag.is_some() || reference.semver.is_some() {
-        return None;
-    }
-    let branch = reference.branch.as_deref().filter(|branch| !branch.is_empty()).unwrap_or("master");
-    Some(format!("refs/heads/{branch}"))
 }
 
-/// Whether two URLs mean the same repository, by whatever scheme they get there.
+/// Whether two URLs mean the same repository, by whatever scheme they get there: by ssh the port may be another.
 fn same_repository(one: &str, other: &str) -> bool {
-    let parts = |text: &str| {
-        let url = url::Url::parse(text).ok()?;
-        let host = url.host_str()?.to_ascii_lowercase();
-        let port = url.port();
-        let path = url.path().trim_matches('/');
-        Some((host, port, path.strip_suffix(".git").unwrap_or(path).to_owned(), url.scheme() == "ssh"))
-    };
-    match (parts(one), parts(other)) {
-        (Some((host, port, path, ssh)), Some((other_host, other_port, other_path, other_ssh))) => {
-            host == other_host && path == other_path && (ssh != other_ssh || port == other_port)
+    let is_ssh = |text: &str| !text.starts_with("http");
+    match (RepositoryId::parse(one), RepositoryId::parse(other)) {
+        (Some(id), Some(same)) => {
+            id == same || (is_ssh(one) != is_ssh(other) && id.is_at_another_port(&same))
         }
         _ => one == other,
     }
@@ -336,6 +322,8 @@ mod tests {
             ("https://github.com/o/r", "https://github.com/o/other", false),
             ("https://github.com/o/r", "https://gitlab.com/o/r", false),
             ("http://h:1/r", "http://h:2/r", false),
+            ("https://git.lan/o/r", "ssh://git@git.lan:2222/o/r", true),
+            ("https://git.lan./O/%72.git/", "https://git.lan/o/r", true),
         ] {
             assert_eq!(same_repository(one, other), same, "{one} {other}");
         }
@@ -356,5 +344,11 @@ mod tests {
         assert_eq!(with(|it| it.commit = Some("abc".into())), None);
         assert_eq!(with(|it| it.tag = Some("v1".into())), None);
         assert_eq!(with(|it| it.semver = Some("1.x".into())), None);
+        let empty = with(|it| {
+            it.branch = Some("main".into());
+            it.commit = Some(String::new());
+            it.tag = Some(String::new());
+        });
+        assert_eq!(empty.as_deref(), Some("refs/heads/main"), "to Go an empty string is an absent one");
     }
 }

@@ -137,7 +137,7 @@ impl Performer<'_> {
             self.check_ownership(&plan.objects).await.map_err(ActionFailure::early)?;
         }
         let now = self.now();
-        let mut release = self.record(chart, values, &plan, revision);
+        let mut release = self.record(values, &plan, revision);
         release.info.first_deployed = Some(now);
         release.info.status = Status::PendingInstall;
         release.info.description = "Initial install underway".to_owned();
@@ -220,7 +220,7 @@ impl Performer<'_> {
         if spec.disable_take_ownership {
             self.check_ownership(&plan.objects).await.map_err(ActionFailure::early)?;
         }
-        let mut release = self.record(chart, &values, &plan, revision);
+        let mut release = self.record(&values, &plan, revision);
         release.info.first_deployed = current.info.first_deployed.clone();
         release.info.status = Status::PendingUpgrade;
         release.info.description = "Preparing upgrade".to_owned();

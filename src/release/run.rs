@@ -9,7 +9,7 @@ use flux_api::{
     DriftDetectionMode, HelmRelease, HelmReleaseStatus, Inventory, InventoryEntry, ReleaseAction, Time,
 };
 use helm_engine::Limits;
-use helm_engine::release::Release;
+use helm_engine::release::{Release, SharedCharts};
 use tokio_util::sync::CancellationToken;
 
 use super::actions::{ActionFailure, Performer, Timings};
@@ -29,6 +29,8 @@ pub struct ReleaseRequest<'a> {
     pub cluster: &'a Cluster,
     /// Where CPU work goes.
     pub pool: &'a RenderPool,
+    /// Charts of records that are at hand.
+    pub charts: &'a SharedCharts,
     /// The time.
     pub clock: &'a Clock,
     /// Stops waiting when a newer revision is there.
@@ -54,7 +56,8 @@ impl ReleaseRequest<'_> {
 
     fn storage(&self, release_name: &str) -> Storage {
         let namespace = self.object.storage_namespace();
-        Storage::new(self.cluster.clone(), namespace, release_name, self.clock.clone(), self.pool.clone())
+        let (cluster, clock, pool) = (self.cluster.clone(), self.clock.clone(), self.pool.clone());
+        Storage::new(cluster, namespace, release_name, clock, pool, self.charts.clone())
     }
 
     fn performer<'a>(&'a self, storage: &'a Storage, release_name: &'a str) -> Performer<'a> {

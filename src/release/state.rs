@@ -124,8 +124,9 @@ mod tests {
             info: Info { status, ..Info::default() },
             ..Release::default()
         };
-        release.chart.metadata.name = "web".into();
-        release.chart.metadata.version = "1.0.0".into();
+        let chart = std::sync::Arc::make_mut(&mut release.chart);
+        chart.metadata.name = "web".into();
+        chart.metadata.version = "1.0.0".into();
         release
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use helm_engine::release::{DecodeError, Release, SECRET_TYPE, decode, encode, secret_name};
+use helm_engine::release::{DecodeError, Release, SECRET_TYPE, SharedCharts, encode, secret_name};
 use serde_json::{Value, json};
 
 use crate::cluster::{ApiError, Cluster, ListScope, Manifest, ObjectId, Propagation};
@@ -61,19 +61,22 @@ pub struct Storage {
     name: String,
     clock: Clock,
     pool: RenderPool,
+    charts: SharedCharts,
 }
 
 impl Storage {
     /// The history of release `name`, kept in `namespace`. Records are packed and unpacked on the threads of `pool`: a
-    /// large chart takes tens of milliseconds, during which the runtime's workers would answer no webhook.
+    /// large chart takes tens of milliseconds, during which the runtime's workers would answer no webhook. Records of one
+    /// chart share it through `charts`.
     pub fn new(
         cluster: Cluster,
         namespace: impl Into<String>,
         name: impl Into<String>,
         clock: Clock,
         pool: RenderPool,
+        charts: SharedCharts,
     ) -> Self {
-        Self { cluster, namespace: namespace.into(), name: name.into(), clock, pool }
+        Self { cluster, namespace: namespace.into(), name: name.into(), clock, pool, charts }
     }
 
     /// All stored revisions, oldest first. Nothing when the namespace does not exist.
@@ -86,10 +89,12 @@ impl Storage {
         if secrets.is_empty() {
             return Ok(Vec::new());
         }
-        let namespace = self.namespace.clone();
+        let (namespace, charts) = (self.namespace.clone(), self.charts.clone());
         let unpack = move || {
-            let mut releases =
-                secrets.iter().map(|secret| unpack(secret, &namespace)).collect::<Result<Vec<_>, _>>()?;
+            let mut releases = secrets
+                .iter()
+                .map(|secret| unpack(secret, &namespace, &charts))
+                .collect::<Result<Vec<_>, _>>()?;
             releases.sort_by_key(|release| release.version);
             Ok(releases)
         };
@@ -166,7 +171,7 @@ fn pack(release: &Release) -> Result<String, StorageError> {
     Ok(STANDARD.encode(&payload))
 }
 
-fn unpack(secret: &Value, namespace: &str) -> Result<Release, StorageError> {
+fn unpack(secret: &Value, namespace: &str, charts: &SharedCharts) -> Result<Release, StorageError> {
     let damaged = |source: DecodeError| StorageError::Damaged {
         secret: secret["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
         namespace: namespace.to_owned(),
@@ -174,7 +179,7 @@ fn unpack(secret: &Value, namespace: &str) -> Result<Release, StorageError> {
     };
     let packed = secret["data"]["release"].as_str().unwrap_or_default();
     let payload = STANDARD.decode(packed).map_err(|error| damaged(error.into()))?;
-    let mut release = decode(&payload).map_err(damaged)?;
+    let mut release = charts.decode(&payload).map_err(damaged)?;
     let system = ["createdAt", "modifiedAt", "name", "owner", "status", "version"];
     release.labels = secret["metadata"]["labels"]
         .as_object()

@@ -2,6 +2,7 @@
 
 use flux_api::{HelmRelease, reason};
 use helm_engine::Limits;
+use helm_engine::release::SharedCharts;
 use tokio_util::sync::CancellationToken;
 
 use super::actions::{Performer, Timings};
@@ -20,6 +21,7 @@ use crate::render::pool::RenderPool;
 pub async fn uninstall(
     cluster: &Cluster,
     pool: &RenderPool,
+    charts: &SharedCharts,
     clock: &Clock,
     cancel: &CancellationToken,
     object: &HelmRelease,
@@ -31,7 +33,8 @@ pub async fn uninstall(
         .unwrap_or_else(|| names::shorten(&object.composed_release_name()));
     let namespace =
         object.status.storage_namespace.clone().unwrap_or_else(|| object.storage_namespace().to_owned());
-    let storage = Storage::new(cluster.clone(), namespace, &name, clock.clone(), pool.clone());
+    let storage =
+        Storage::new(cluster.clone(), namespace, &name, clock.clone(), pool.clone(), charts.clone());
     let history = storage.history().await.map_err(|error| error.to_string())?;
     let Some(last) = history.last() else { return Ok(None) };
     let described = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use helm_engine::release::ReleaseHook;
+use helm_engine::release::{ReleaseChart, ReleaseHook};
 use helm_engine::values::Map;
 use helm_engine::{
     Capabilities, CompiledChart, Limits, Lookup, NoCluster, ReleaseOptions, RenderContext, RenderError,
@@ -78,12 +78,14 @@ pub struct Plan {
     pub manifest_text: String,
     /// The rendered `NOTES.txt`.
     pub notes: String,
+    /// The `chart` of the release record.
+    pub chart: Arc<ReleaseChart>,
 }
 
 impl std::fmt::Debug for Plan {
     /// Counts only: objects may be Secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { objects, hooks, definitions, manifest_text: _, notes: _ } = self;
+        let Self { objects, hooks, definitions, manifest_text: _, notes: _, chart: _ } = self;
         f.debug_struct("Plan")
             .field("objects", &objects.len())
             .field("hooks", &hooks.len())
@@ -155,7 +157,8 @@ pub fn plan(mut request: PlanRequest) -> Result<Plan, PlanError> {
             }
         }
     }
-    Ok(Plan { objects, hooks, definitions, manifest_text, notes: rendered.notes })
+    let chart = rendered.release_chart();
+    Ok(Plan { objects, hooks, definitions, manifest_text, notes: rendered.notes, chart })
 }
 
 /// The objects of a stored manifest, for rollback, uninstall and pruning.

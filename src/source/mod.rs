@@ -8,22 +8,27 @@ mod git;
 mod ignore;
 mod limits;
 mod registry;
+mod transport;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use artifact::{Artifact, ArtifactError, ArtifactRequest, Include};
 pub use git::{
-    ClientCertificate, CommitSigner, FileLimits, GitCheckout, GitCredentials, GitError, GitErrorKind,
-    GitIdentity, GitPush, GitReference, GitRequest, NewCommit, PrefixMatch, Proxy, PushError, PushHint,
-    RefUpdate, RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial, TrustedKeys,
-    VerifyError, VerifyMode,
+    ClientCertificate, CommitSigner, Expected, FileLimits, GitCheckout, GitCredentials, GitError,
+    GitErrorKind, GitIdentity, GitPush, GitReference, GitRequest, NewCommit, PrefixMatch, Proxy, PushError,
+    PushHint, RefUpdate, RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial,
+    TrustedKeys, VerifyError, VerifyMode,
 };
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};
 pub use registry::{
     DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest, is_tag,
 };
+
+pub(crate) use git::elements;
+pub(crate) use transport::{AGENT, NoClient, causes, client, literal};
 
 use crate::model::{Clock, Digest};
 
@@ -73,6 +78,16 @@ impl Sources {
         self.inner.git.commit(checkout, commit).await
     }
 
+    /// Whether a commit of these changes on top of a checkout would hold the same files as `other` does. Makes none.
+    pub async fn would_equal(
+        &self,
+        checkout: &GitCheckout,
+        changes: BTreeMap<String, Vec<u8>>,
+        other: &GitCheckout,
+    ) -> Result<bool, GitError> {
+        self.inner.git.would_equal(checkout, changes, other).await
+    }
+
     /// Pushes a commit: every reference moves from where it was expected to stand, or the push fails. Once it is
     /// through, a fetch of the branch with the commit as its hint asks nobody.
     pub async fn push(&self, request: &GitRequest, push: &GitPush) -> Result<(), PushError> {
@@ -87,15 +102,6 @@ impl Sources {
             url: "the kept repositories".into(),
             kind,
         })
-    }
-
-    /// The references whose names start with `prefix`, and the commits they lead to.
-    pub async fn list_refs(
-        &self,
-        request: &GitRequest,
-        prefix: &str,
-    ) -> Result<Vec<(String, String)>, GitError> {
-        self.inner.git.list(request, prefix).await
     }
 
     /// All tags of an image, in no order; what is no tag is left out.

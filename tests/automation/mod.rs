@@ -352,9 +352,14 @@ async fn a_push_branch_is_made_from_the_checkout_and_then_kept_one_commit_ahead_
         (base.clone(), json!(format!("master@sha1:{base}")))
     );
     assert_eq!(status["lastPushCommit"], first.as_str());
-    // Nothing new: the branch stays as it is.
+    // Nothing new: the branch stays as it is, and no commit is made and signed to find that out.
+    let commits = async || {
+        let story = world.story(&automation()).await;
+        story.steps.iter().filter(|step| step.step == "commit").count()
+    };
+    assert_eq!(commits().await, 1);
     world.request().await;
-    assert_eq!(world.head("auto/images"), first);
+    assert_eq!((world.head("auto/images"), commits().await), (first, 1));
     // Another image, and master went on meanwhile: the branch is made anew on it.
     let base = world.repository.commit("master", &[Change::Write("other.txt", b"x")], "Go on").unwrap();
     world.resolve("image-policy", IMAGE, "1.0.1").await;
@@ -362,6 +367,56 @@ async fn a_push_branch_is_made_from_the_checkout_and_then_kept_one_commit_ahead_
     let second = world.head("auto/images");
     assert_eq!(world.commit(&second).parents, [base]);
     assert_eq!(world.text("auto/images", "values.yaml"), VALUES.replace("tag: \"\"", "tag: \"1.0.1\""));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_pinned_to_an_old_commit_leaves_its_branch_where_it_is() {
+    let spec = manifest("", &git(""));
+    let world = World::start_pinned(&[("values.yaml", VALUES)], |url, commit| {
+        let surroundings = surroundings(url, &["image-policy"])
+            .replace("{branch: master}", &format!("{{branch: master, commit: {commit}}}"));
+        format!("{surroundings}---\n{spec}")
+    })
+    .await;
+    let pinned = world.head("master");
+    world.settled().await;
+    let head = world.repository.commit("master", &[Change::Write("other.txt", b"x")], "Go on").unwrap();
+    world.resolve("image-policy", IMAGE, "1.0.0").await;
+    let status = world.ready("False").await;
+    let message = condition(&status, "Ready")["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        message,
+        format!(
+            "failed to update source: the server refused the push to `refs/heads/master`: \
+             the commit does not build on `{head}`, and the push is not forced"
+        )
+    );
+    assert_ne!(pinned, head);
+    assert_eq!((world.head("master"), world.text("master", "other.txt").as_str()), (head, "x"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_is_checked_out_and_the_branch_it_is_pushed_to_keeps_its_commits() {
+    let spec = git("    checkout: {ref: {tag: v1}}\n    push: {branch: master}\n");
+    let world = World::start(&[("values.yaml", VALUES)], |url| {
+        format!("{}---\n{}", surroundings(url, &["image-policy"]), manifest("", &spec))
+    })
+    .await;
+    world.repository.set_reference("refs/tags/v1", &world.head("master")).unwrap();
+    let head = world.repository.commit("master", &[Change::Write("other.txt", b"x")], "Go on").unwrap();
+    world.resolve("image-policy", IMAGE, "1.0.0").await;
+    pushed(&world, "1.0.0").await;
+    let first = world.head("master");
+    assert_eq!(world.commit(&first).parents, [head]);
+    assert_eq!(world.text("master", "values.yaml"), VALUES.replace("tag: \"\"", "tag: \"1.0.0\""));
+    // As on a branch of automation's own: the next image is a commit more, and nothing new is none.
+    world.request().await;
+    assert_eq!(world.head("master"), first);
+    world.resolve("image-policy", IMAGE, "1.0.1").await;
+    pushed(&world, "1.0.1").await;
+    assert_eq!(world.commit(&world.head("master")).parents, [first]);
     world.stop().await;
 }
 
@@ -387,8 +442,8 @@ async fn a_refspec_is_pushed_besides_and_push_options_arrive() {
     world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_is_signed_with_an_ssh_key_that_git_verifies() {
+/// A key that `secret phrase` opens, and the Secret that holds it with this password; none without ssh-keygen.
+fn signing_key(password: &str) -> Option<(tempfile::TempDir, String)> {
     let keys = tempfile::TempDir::new().unwrap();
     let key = keys.path().join("key");
     let made = std::process::Command::new("ssh-keygen")
@@ -396,20 +451,76 @@ async fn a_commit_is_signed_with_an_ssh_key_that_git_verifies() {
         .arg(&key)
         .status();
     if !made.is_ok_and(|status| status.success()) {
-        println!("no ssh-keygen: skipped");
-        return;
+        return None;
     }
     let identity = std::fs::read_to_string(&key).unwrap();
-    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     let secret = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: signing-key, namespace: {NS}}}\nstringData:\n  \
-         password: secret phrase\n  identity: |\n    {}\n",
+         password: {password}\n  identity: |\n    {}\n",
         identity.trim_end().replace('\n', "\n    ")
     );
-    let spec = "  git:\n    commit:\n      author: {email: fluxbot@flux.com, name: fluxbot}\n      \
-        signingKey: {type: ssh, secretRef: {name: signing-key}}\n";
+    Some((keys, secret))
+}
+
+const SIGNED: &str = "  git:\n    commit:\n      author: {email: fluxbot@flux.com, name: fluxbot}\n      \
+    signingKey: {type: ssh, secretRef: {name: signing-key}}\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signing_key_is_opened_when_there_is_something_to_sign() {
+    let Some((_keys, secret)) = signing_key("another phrase") else {
+        println!("no ssh-keygen: skipped");
+        return;
+    };
     let world = World::start(&[("values.yaml", VALUES)], |url| {
-        format!("{}---\n{secret}---\n{}", surroundings(url, &["image-policy"]), manifest("", spec))
+        format!("{}---\n{secret}---\n{}", surroundings(url, &["image-policy"]), manifest("", SIGNED))
+    })
+    .await;
+    world.settled().await;
+    world.resolve("image-policy", IMAGE, "1.0.0").await;
+    let status = world.ready("False").await;
+    let ready = condition(&status, "Ready");
+    assert_eq!(
+        (ready["reason"].as_str(), ready["message"].as_str()),
+        (
+            Some("SourceManagerFailed"),
+            Some(
+                "failed configuring source manager: could not read signing key from secret 'signing-key': \
+                 the passphrase does not open the signing key"
+            )
+        )
+    );
+    assert_eq!(world.count("master"), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_named_from_the_update_path_however_it_is_written() {
+    let spec = "  update: {path: ./elsewhere/../helm-chart//}\n  git:\n    commit:\n      \
+        author: {email: a@b}\n      messageTemplate: '{{ range $file, $_ := .Changed.FileChanges }}{{ $file }}{{ end }}'\n";
+    let world = World::start(&FILES, |url| {
+        format!("{}---\n{}", surroundings(url, &["image-policy"]), manifest("", spec))
+    })
+    .await;
+    world.settled().await;
+    world.resolve("image-policy", IMAGE, "1.0.0").await;
+    pushed(&world, "1.0.0").await;
+    let commit = world.commit(&world.head("master"));
+    assert_eq!(
+        (commit.message.as_str(), commit.files),
+        ("values.yaml", vec!["helm-chart/values.yaml".to_owned()])
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_signed_with_an_ssh_key_that_git_verifies() {
+    let Some((keys, secret)) = signing_key("secret phrase") else {
+        println!("no ssh-keygen: skipped");
+        return;
+    };
+    let public = std::fs::read_to_string(keys.path().join("key.pub")).unwrap();
+    let world = World::start(&[("values.yaml", VALUES)], |url| {
+        format!("{}---\n{secret}---\n{}", surroundings(url, &["image-policy"]), manifest("", SIGNED))
     })
     .await;
     world.settled().await;

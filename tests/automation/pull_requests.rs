@@ -6,8 +6,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
+use sluice::model::{Kind, ObjectKey};
 
-use super::world::{COMMIT, NS, World, automation, condition, manifest, surroundings};
+use super::world::{COMMIT, NS, World, automation, condition, manifest, revision, surroundings};
 use super::{IMAGE, VALUES, pushed};
 
 #[derive(Default)]
@@ -131,6 +132,47 @@ async fn a_forge_that_is_down_is_asked_again_and_nothing_is_pushed_twice() {
     forge.lock().unwrap().down = false;
     world.ready("True").await;
     assert_eq!((world.head("auto"), forge.lock().unwrap().pulls.len()), (head, 1));
+    world.stop().await;
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_the_push_branch_is_woken_by_the_run_after_one_that_failed_behind_the_push() {
+    let (api, forge, server) = gitea().await;
+    forge.lock().unwrap().down = true;
+    let annotations = format!(
+        "image.sluice.dev/pull-request: gitea, image.sluice.dev/pull-request-api: \"{api}\", \
+         image.sluice.dev/pull-request-secret: forge-token"
+    );
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: forge-token, namespace: {NS}}}\nstringData: {{token: canary}}\n"
+    );
+    let text = manifest(&annotations, &format!("  git:\n{COMMIT}    push: {{branch: auto}}\n"));
+    let world = World::start(&[("values.yaml", VALUES)], |url| {
+        let follower = format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: follower, namespace: {NS}}}\n\
+             spec: {{interval: 1h, url: \"{url}\", ref: {{branch: auto}}}}\n"
+        );
+        format!("{}---\n{follower}---\n{secret}---\n{text}", surroundings(url, &["image-policy"]))
+    })
+    .await;
+    let follower = ObjectKey::new(Kind::GitRepository, NS, "follower");
+    world.repository.set_reference("refs/heads/auto", &world.head("master")).unwrap();
+    world.until(&follower, |status| revision(status).starts_with("auto@")).await;
+    world.settled().await;
+    world.resolve("image-policy", IMAGE, "1.0.0").await;
+    world.ready("False").await;
+    let head = world.head("auto");
+    world.until(&follower, |status| revision(status).ends_with(&head)).await;
+    let woken = async || {
+        let story = world.queue.story_of_object(&follower, 20).await.unwrap();
+        story.jobs.iter().filter(|job| job.payload["push"]["commit"] == head.as_str()).count()
+    };
+    assert_eq!(woken().await, 1);
+    // For all this run knows, the one before ended before it could wake anybody.
+    forge.lock().unwrap().down = false;
+    world.ready("True").await;
+    assert_eq!((woken().await, world.head("auto")), (2, head.clone()));
     world.stop().await;
     server.abort();
 }

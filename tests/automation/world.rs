@@ -82,10 +82,24 @@ impl World {
         Self::start_with(files, manifests, Arc::new(|_| {}), |_| {}).await
     }
 
+    /// The same with manifests that name the commit master stands at.
+    pub async fn start_pinned(files: &[(&str, &str)], manifests: impl Fn(&str, &str) -> String) -> Self {
+        Self::start_at(files, manifests, Arc::new(|_| {}), |_| {}).await
+    }
+
     /// The same, with somebody who meddles: called with the number of the push that is about to arrive.
     pub async fn start_with(
         files: &[(&str, &str)],
         manifests: impl Fn(&str) -> String,
+        meddle: Meddle,
+        options: impl FnOnce(&mut AgentOptions),
+    ) -> Self {
+        Self::start_at(files, |url, _| manifests(url), meddle, options).await
+    }
+
+    async fn start_at(
+        files: &[(&str, &str)],
+        manifests: impl Fn(&str, &str) -> String,
         meddle: Meddle,
         options: impl FnOnce(&mut AgentOptions),
     ) -> Self {
@@ -94,7 +108,7 @@ impl World {
         let repository = DemoRepository::create(dir.path().join("git/team/app.git"), "master").unwrap();
         let changes: Vec<Change<'_>> =
             files.iter().map(|(path, text)| Change::Write(path, text.as_bytes())).collect();
-        repository.commit("master", &changes, "Begin").unwrap();
+        let begin = repository.commit("master", &changes, "Begin").unwrap();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let git_url = format!("http://{}/team/app.git", listener.local_addr().unwrap());
         let requests = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -118,7 +132,7 @@ impl World {
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let place = dir.path().join("manifests");
         std::fs::create_dir_all(&place).unwrap();
-        std::fs::write(place.join("all.yaml"), manifests(&git_url)).unwrap();
+        std::fs::write(place.join("all.yaml"), manifests(&git_url, &begin)).unwrap();
         let mut agent_options = AgentOptions::new(place, dir.path().join("state"));
         options(&mut agent_options);
         let stop = CancellationToken::new();

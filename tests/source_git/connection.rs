@@ -329,7 +329,7 @@ async fn a_push_goes_over_ssh_and_a_hooks_words_come_back() {
         commit: commit.commit.clone(),
         updates: vec![sluice::source::RefUpdate {
             reference: "refs/heads/main".into(),
-            expected: Some(expected.to_owned()),
+            expected: sluice::source::Expected::At(expected.to_owned()),
             force: false,
         }],
         options: Vec::new(),

@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use sluice::demo::repository::Change::Write;
 use sluice::model::Timestamp;
 use sluice::source::{
-    CommitSigner, GitCheckout, GitIdentity, GitPush, GitReference, GitRequest, NewCommit, RefUpdate,
-    SigningKeyError, TrustedKeys, VerifyError, VerifyMode,
+    CommitSigner, Expected, GitCheckout, GitIdentity, GitPush, GitReference, GitRequest, NewCommit,
+    RefUpdate, SigningKeyError, TrustedKeys, VerifyError, VerifyMode,
 };
 
 use crate::world::*;
@@ -134,7 +134,7 @@ async fn pushed(world: &World, base: &GitCheckout, commit: NewCommit) -> GitChec
         commit: made.commit.clone(),
         updates: vec![RefUpdate {
             reference: "refs/heads/main".into(),
-            expected: Some(base.commit.clone()),
+            expected: Expected::At(base.commit.clone()),
             force: false,
         }],
         options: Vec::new(),
@@ -154,8 +154,8 @@ async fn commits_signed_with_openpgp_keys_are_verified_by_git_and_gpg() {
         gpg.key(user, kind, "sign", "never", passphrase);
         let secret = gpg.secret(user, passphrase);
         let phrase = SecretString::from(passphrase);
-        let signer =
-            CommitSigner::openpgp(&secret, Some(&phrase)).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let signer = CommitSigner::openpgp(&secret, Some(&phrase), Timestamp::now())
+            .unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert!(format!("{signer:?}").len() < 60, "{signer:?}");
         base = pushed(&world, &base, signed(signer, number + 1)).await;
         let raw = git(world.repository.path(), &["cat-file", "commit", "main"]);
@@ -166,10 +166,10 @@ async fn commits_signed_with_openpgp_keys_are_verified_by_git_and_gpg() {
         let id = &gpg.fingerprint(user)[24..];
         assert_eq!(said, format!("verified signature of\n\t- commit '{}' with key '{id}'", base.commit));
         if !passphrase.is_empty() {
-            let locked = CommitSigner::openpgp(&secret, None).unwrap_err();
+            let locked = CommitSigner::openpgp(&secret, None, Timestamp::now()).unwrap_err();
             assert_eq!(locked, SigningKeyError::Locked);
             let canary = SecretString::from("canary");
-            let wrong = CommitSigner::openpgp(&secret, Some(&canary)).unwrap_err();
+            let wrong = CommitSigner::openpgp(&secret, Some(&canary), Timestamp::now()).unwrap_err();
             assert_eq!(wrong, SigningKeyError::WrongPassphrase);
         }
     }
@@ -183,7 +183,7 @@ async fn the_subkey_that_may_sign_signs_also_without_the_primary_keys_private_pa
     let base = world.fetch(&world.request()).await;
     let gpg = Gpg::new();
     let print = gpg.key("sub@x", "ed25519", "cert", "never", "");
-    let certifies = CommitSigner::openpgp(&gpg.secret("sub@x", ""), None).unwrap_err();
+    let certifies = CommitSigner::openpgp(&gpg.secret("sub@x", ""), None, Timestamp::now()).unwrap_err();
     assert!(matches!(certifies, SigningKeyError::Unusable(_)), "{certifies}");
     gpg.run(&["--passphrase", "", "--quick-add-key", &print, "cv25519", "encr", "never"]);
     gpg.run(&["--passphrase", "", "--quick-add-key", &print, "ed25519", "sign", "never"]);
@@ -191,7 +191,8 @@ async fn the_subkey_that_may_sign_signs_also_without_the_primary_keys_private_pa
     let whole = gpg.secret("sub@x", "");
     let mut base = base;
     for (number, secret) in [whole.as_slice(), stub.as_bytes()].into_iter().enumerate() {
-        let signer = CommitSigner::openpgp(secret, None).unwrap_or_else(|error| panic!("{number}: {error}"));
+        let signer = CommitSigner::openpgp(secret, None, Timestamp::now())
+            .unwrap_or_else(|error| panic!("{number}: {error}"));
         base = pushed(&world, &base, signed(signer, number + 1)).await;
         gpg.git(world.repository.path(), &["verify-commit", "main"]);
         let ring = keys(&[("team.asc", &gpg.public("sub@x"))]);
@@ -201,9 +202,12 @@ async fn the_subkey_that_may_sign_signs_also_without_the_primary_keys_private_pa
     let both = [gpg.secret("sub@x", ""), Vec::new()].concat();
     gpg.key("other@x", "ed25519", "sign", "never", "");
     let several = gpg.run(&["--passphrase", "", "--armor", "--export-secret-keys"]);
-    assert_eq!(CommitSigner::openpgp(several.as_bytes(), None).unwrap_err(), SigningKeyError::Several(2));
+    assert_eq!(
+        CommitSigner::openpgp(several.as_bytes(), None, Timestamp::now()).unwrap_err(),
+        SigningKeyError::Several(2)
+    );
     for nothing in [b"".as_slice(), b"hello", &gpg.public("sub@x"), &both[..both.len() / 2]] {
-        let refused = CommitSigner::openpgp(nothing, None).unwrap_err();
+        let refused = CommitSigner::openpgp(nothing, None, Timestamp::now()).unwrap_err();
         assert!(matches!(refused, SigningKeyError::Unreadable(_)), "{refused}");
     }
 }

@@ -108,13 +108,13 @@ impl Project {
         Ok(Self { forge, api, path })
     }
 
-    /// Whether the API is where the repository is, so that the repository's own token may go there.
+    /// Whether the API is where the repository is, so that the repository's own token may go there: at its host, and in
+    /// clear only if the token goes to the repository in clear as well.
     pub fn is_at_home(&self, repository: &str) -> bool {
-        let host = |text: &str| Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
-        match (host(repository), host(&self.api)) {
-            (Some(repository), Some(api)) => api == repository || api == format!("api.{repository}"),
-            _ => false,
-        }
+        let (Ok(repository), Ok(api)) = (Url::parse(repository), Url::parse(&self.api)) else { return false };
+        let (Some(home), Some(host)) = (repository.host_str(), api.host_str()) else { return false };
+        let same_host = host == home || host == format!("api.{home}");
+        same_host && (api.scheme() == "https" || repository.scheme() == "http")
     }
 
     fn pulls(&self) -> String {

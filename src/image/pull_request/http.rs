@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of pull requests.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
@@ -11,7 +10,7 @@ use url::Url;
 
 use super::forge::{Forge, Project};
 use super::{Access, PullRequestError};
-use crate::source::AddressPolicy;
+use crate::source::{AGENT, NoClient, causes, client, literal};
 
 /// A hundred pull requests with their texts, as GitHub lists them.
 const ANSWER_BYTES: usize = 16 << 20;
@@ -37,40 +36,14 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(project: &Project, access: &Access) -> Result<Self, PullRequestError> {
-        let settings = |text: String| PullRequestError::Settings(text);
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .timeout(access.timeout)
-            .referer(false)
-            .dns_resolver(Resolver(access.addresses));
-        if let Some(ca) = &access.tls.ca {
-            let roots = reqwest::Certificate::from_pem_bundle(ca)
-                .map_err(|error| settings(format!("`ca.crt` is unusable: {error}")))?;
-            builder = builder.tls_certs_merge(roots);
-        }
-        if let Some(client) = &access.tls.client {
-            let mut pem = client.certificate.clone();
-            pem.push(b'\n');
-            pem.extend_from_slice(client.key.expose_secret().as_bytes());
-            let identity = reqwest::Identity::from_pem(&pem)
-                .map_err(|_| settings("`tls.crt` or `tls.key` is unusable".to_owned()))?;
-            builder = builder.identity(identity);
-        }
-        builder = match &access.proxy {
-            None => builder.no_proxy(),
-            Some(proxy) => {
-                let mut via = reqwest::Proxy::all(&proxy.address)
-                    .map_err(|_| settings("the proxy address is unusable".to_owned()))?;
-                if let Some(username) = &proxy.username {
-                    let password = proxy.password.as_ref().map_or("", |password| password.expose_secret());
-                    via = via.basic_auth(username, password);
-                }
-                builder.proxy(via)
-            }
-        };
-        let http = builder.build().map_err(|error| settings(format!("failed to set up TLS: {error}")))?;
+        let Access { tls, proxy, addresses, .. } = access;
+        let secure = project.api.starts_with("https:");
+        // `settle` ends it all at the deadline, silence included
+        let http =
+            client(AGENT, secure, tls, proxy.as_ref(), *addresses, None).map_err(|none| match none {
+                NoClient::Settings(why) => PullRequestError::Settings(why),
+                NoClient::Tls(why) => PullRequestError::Unavailable(format!("failed to set up TLS: {why}")),
+            })?;
         Ok(Self { http, forge: project.forge, access: access.clone(), path: project.path.clone() })
     }
 
@@ -80,7 +53,8 @@ impl Client {
         url: Url,
         body: Option<Value>,
     ) -> Result<Value, PullRequestError> {
-        if let Some(address) = literal(&url)
+        if self.access.proxy.is_none()
+            && let Some(address) = literal(&url)
             && !self.access.addresses.allows(address)
         {
             return Err(PullRequestError::Settings(format!("address {address} is not allowed")));
@@ -105,10 +79,7 @@ impl Client {
             None => request,
         };
         let mut answer = request.send().await.map_err(|error| {
-            PullRequestError::Unavailable(format!(
-                "failed to reach the forge: {}",
-                innermost(&error.without_url())
-            ))
+            PullRequestError::Unavailable(format!("failed to reach the forge: {}", causes(&error)))
         })?;
         let status = answer.status().as_u16();
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
@@ -123,10 +94,8 @@ impl Client {
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) => break,
                 Err(error) => {
-                    return Err(PullRequestError::Unavailable(format!(
-                        "connection lost: {}",
-                        innermost(&error.without_url())
-                    )));
+                    let why = format!("connection lost: {}", causes(&error));
+                    return Err(PullRequestError::Unavailable(why));
                 }
             }
         }
@@ -171,39 +140,4 @@ fn words(body: &[u8]) -> String {
     let text: String =
         parts.join(": ").chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS).collect();
     if text.is_empty() { text } else { format!(": {text}") }
-}
-
-fn literal(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        url::Host::Ipv4(address) => Some(IpAddr::V4(address)),
-        url::Host::Ipv6(address) => Some(IpAddr::V6(address)),
-        url::Host::Domain(_) => None,
-    }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-/// Resolves a name once and hands on only the addresses the policy allows: they are the ones connected to.
-struct Resolver(AddressPolicy);
-
-impl reqwest::dns::Resolve for Resolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let policy = self.0;
-        Box::pin(async move {
-            let found: Vec<std::net::SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<_> =
-                found.iter().copied().filter(|address| policy.allows(address.ip())).collect();
-            if let (true, Some(address)) = (allowed.is_empty(), found.first()) {
-                return Err(format!("address {} is not allowed", address.ip()).into());
-            }
-            Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs)
-        })
-    }
 }

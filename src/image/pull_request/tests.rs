@@ -19,10 +19,13 @@ struct World {
     pulls: Vec<Value>,
     requests: Vec<String>,
     /// Answered instead, once each.
-    faults: Vec<(u16, Value)>,
+    faults: Vec<Fault>,
     /// Another automation opens the same pull request right before ours.
     race: bool,
 }
+
+/// A status, headers, a body.
+type Fault = (u16, Vec<(&'static str, &'static str)>, Value);
 
 struct FakeForge {
     world: Arc<Mutex<World>>,
@@ -56,11 +59,21 @@ async fn serve(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, axum::Json<Value>) {
+) -> (StatusCode, HeaderMap, axum::Json<Value>) {
     let mut world = world.lock().unwrap();
     world.requests.push(format!("{method} {}", uri.path()));
-    let (status, answer) = answer(kind, &mut world, &method, &uri, &headers, &body);
-    (StatusCode::from_u16(status).unwrap(), axum::Json(answer))
+    let (status, extra, answer) = match world.faults.pop() {
+        Some(fault) => fault,
+        None => {
+            let (status, answer) = answer(kind, &mut world, &method, &uri, &headers, &body);
+            (status, Vec::new(), answer)
+        }
+    };
+    let mut sent = HeaderMap::new();
+    for (name, value) in extra {
+        sent.insert(name, value.parse().unwrap());
+    }
+    (StatusCode::from_u16(status).unwrap(), sent, axum::Json(answer))
 }
 
 fn answer(
@@ -71,9 +84,6 @@ fn answer(
     headers: &HeaderMap,
     body: &[u8],
 ) -> (u16, Value) {
-    if let Some(fault) = world.faults.pop() {
-        return fault;
-    }
     let scheme = if kind == Forge::Gitea { "token" } else { "Bearer" };
     let given = headers.get("authorization").and_then(|value| value.to_str().ok());
     if given != Some(&format!("{scheme} {TOKEN}")) {
@@ -304,18 +314,31 @@ async fn gitea_is_searched_page_by_page() {
 
 #[tokio::test]
 async fn refusals_are_told_in_the_forges_words_and_without_the_token() {
+    let seconds = |seconds: u64| Some(Duration::from_secs(seconds));
     for (fault, expected, after) in [
-        ((401, json!({"message": "Bad credentials"})), "refused the token (HTTP 401): Bad credentials", None),
         (
-            (403, json!({"message": "no\u{1b}[31m access"})),
+            (401, vec![], json!({"message": "Bad credentials"})),
+            "refused the token (HTTP 401): Bad credentials",
+            None,
+        ),
+        (
+            (403, vec![], json!({"message": "no\u{1b}[31m access"})),
             "refused the token (HTTP 403): no [31m access",
             None,
         ),
-        ((404, json!({"message": "Not Found"})), "project `team/app` not found", None),
-        ((429, json!({})), "limits requests (HTTP 429)", None),
-        ((502, json!({"message": "Bad gateway"})), "answered HTTP 502: Bad gateway", None),
-        ((302, json!({})), "a redirect (HTTP 302)", None),
-        ((200, json!({"not": "a list"})), "unexpected answer: no list", None::<Duration>),
+        ((404, vec![], json!({"message": "Not Found"})), "project `team/app` not found", None),
+        ((429, vec![], json!({})), "limits requests (HTTP 429)", None),
+        ((429, vec![("retry-after", "7")], json!({})), "limits requests (HTTP 429)", seconds(7)),
+        ((403, vec![("retry-after", "60")], json!({})), "limits requests (HTTP 403)", seconds(60)),
+        ((403, vec![("x-ratelimit-remaining", "0")], json!({})), "limits requests (HTTP 403)", None),
+        (
+            (403, vec![("x-ratelimit-remaining", "59")], json!({"message": "no"})),
+            "refused the token (HTTP 403): no",
+            None,
+        ),
+        ((502, vec![], json!({"message": "Bad gateway"})), "answered HTTP 502: Bad gateway", None),
+        ((302, vec![("location", "http://evil.example/")], json!({})), "a redirect (HTTP 302)", None),
+        ((200, vec![], json!({"not": "a list"})), "unexpected answer: no list", None),
     ] {
         let forge = forge(Forge::GitHub).await;
         forge.world.lock().unwrap().faults.push(fault);
@@ -346,6 +369,27 @@ async fn s14_an_api_at_a_forbidden_address_is_not_asked() {
     let error = settle(&forge.project, &access, &wanted()).await.unwrap_err();
     assert_eq!(error.to_string(), "address 127.0.0.1 is not allowed");
     assert!(forge.world.lock().unwrap().requests.is_empty());
+}
+
+#[tokio::test]
+async fn behind_a_proxy_it_is_the_proxy_that_connects() {
+    let forge = forge(Forge::Gitea).await;
+    let address = forge.project.api.strip_suffix("/api/v1").unwrap().to_owned();
+    let proxy = Proxy { address, username: None, password: None };
+    let access = Access { addresses: AddressPolicy::NoLocal, proxy: Some(proxy), ..access() };
+    let project = Project { api: "http://127.9.9.9/api/v1".into(), ..forge.project.clone() };
+    let settled = settle(&project, &access, &wanted()).await.unwrap();
+    assert_eq!(settled.done, Done::Opened);
+}
+
+#[tokio::test]
+async fn settings_that_make_no_client_are_said_before_anything_is_asked() {
+    let forge = forge(Forge::Gitea).await;
+    let project = Project { api: forge.project.api.replace("http:", "https:"), ..forge.project.clone() };
+    let tls = TlsMaterial { ca: Some(Vec::new()), client: None };
+    let error = settle(&project, &Access { tls, ..access() }, &wanted()).await.unwrap_err();
+    assert_eq!(error.to_string(), "`ca.crt` holds no certificate");
+    assert!(!error.is_retryable());
 }
 
 #[test]
@@ -402,12 +446,17 @@ fn the_forge_and_its_api_are_known_by_the_repositorys_url() {
 }
 
 #[test]
-fn a_repositorys_token_goes_to_its_own_host_only() {
+fn a_repositorys_token_goes_to_its_own_host_only_and_not_in_clear() {
     for (url, api, home) in [
         ("https://github.com/o/r", None, true),
         ("https://git.lan/o/r", Some("https://git.lan/api/v1"), true),
         ("https://git.lan/o/r", Some("https://evil.example/api/v1"), false),
         ("https://git.lan/o/r", Some("https://git.lan.evil.example/api/v1"), false),
+        ("https://git.lan/o/r", Some("http://git.lan/api/v1"), false),
+        ("ssh://git@git.lan/o/r", Some("http://git.lan/api/v1"), false),
+        ("ssh://git@git.lan/o/r", Some("https://git.lan/api/v1"), true),
+        ("http://git.lan/o/r", Some("http://git.lan/api/v1"), true),
+        ("http://git.lan/o/r", Some("https://git.lan/api/v1"), true),
     ] {
         let project = Project::of(url, Some(Forge::GitHub), api).unwrap();
         assert_eq!(project.is_at_home(url), home, "{url} {api:?}");

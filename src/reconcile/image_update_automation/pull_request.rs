@@ -125,7 +125,7 @@ pub(super) async fn settle(
 }
 
 /// A token, from the Secret that is named, else from the GitRepository's; that one goes nowhere but to the repository's
-/// own host.
+/// own host, and in clear only where the repository itself is reached so.
 fn access(
     inner: &Inner,
     automation: &ImageUpdateAutomation,
@@ -149,7 +149,7 @@ fn access(
         Some(named) => named,
         None if !project.is_at_home(&git.spec.url) => {
             return Err(refuse(format!(
-                "`{}` is at another host than the repository, whose token is not sent there\nhint: name a Secret with a `token` in the annotation `{SECRET}`",
+                "`{}` is at another host than the repository, or in clear: the repository's token is not sent there\nhint: name a Secret with a `token` in the annotation `{SECRET}`",
                 project.api
             )));
         }
@@ -189,6 +189,7 @@ fn access(
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Onto;
     use super::*;
     use crate::source::GitReference;
 
@@ -197,6 +198,7 @@ mod tests {
             checkout: GitReference::default(),
             checkout_branch: checkout.map(str::to_owned),
             push_branch: push.to_owned(),
+            onto: Onto::Anew,
             refspec: None,
             options: Vec::new(),
             path: ".".to_owned(),

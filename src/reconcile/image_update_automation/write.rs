@@ -6,18 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flux_api::{GitRepository, ImageUpdateAutomation, SigningKeyType, reason};
-use secrecy::SecretString;
+use flux_api::{GitRepository, ImageUpdateAutomation, reason};
 
-use super::super::context::{Inner, Run, at};
+use super::super::context::{Run, at};
 use super::Failure;
-use super::plan::{Plan, Problem};
+use super::plan::{Onto, Plan, Problem};
+use super::signing::SigningKey;
 use crate::image::{self, Changes, MessageData, Pinned};
 use crate::model::Timestamp;
 use crate::queue::StepOutcome;
 use crate::source::{
-    CommitSigner, FileLimits, GitCheckout, GitError, GitErrorKind, GitIdentity, GitPush, GitReference,
-    GitRequest, NewCommit, PushError, PushHint, RefUpdate, RegularFile,
+    CommitSigner, Expected, FileLimits, GitCheckout, GitError, GitErrorKind, GitIdentity, GitPush,
+    GitReference, GitRequest, NewCommit, PushError, PushHint, RefUpdate, RegularFile, elements,
 };
 
 /// How often a push is made again on what somebody else has pushed meanwhile, at once each time.
@@ -31,7 +31,7 @@ pub(super) struct Work<'a> {
     pub(super) git: &'a GitRepository,
     pub(super) plan: &'a Plan,
     pub(super) request: &'a GitRequest,
-    pub(super) signing: Option<CommitSigner>,
+    pub(super) signing: Option<SigningKey>,
     pub(super) policies: Vec<Pinned>,
     /// Whether they are others than at the last run.
     pub(super) policies_changed: bool,
@@ -43,13 +43,15 @@ pub(super) struct Work<'a> {
 pub(super) enum Outcome {
     /// Neither policies nor repository changed since the last run: nothing was looked at.
     NothingNew {
-        /// Where the repository stands.
-        revision: String,
+        /// Where the push branch stands, if that is known.
+        head: Option<String>,
     },
     /// Everything stands as it should.
     UpToDate {
         /// What was checked out.
         revision: String,
+        /// Where the push branch stands, if it is there.
+        head: Option<String>,
     },
     /// A commit was pushed.
     Pushed(Pushed),
@@ -74,43 +76,6 @@ pub(super) struct Proposal {
     pub(super) changes: Arc<Changes>,
 }
 
-/// The key to sign with, in Flux's forms of Secrets.
-pub(super) fn signer(
-    inner: &Inner,
-    automation: &ImageUpdateAutomation,
-) -> Result<Option<CommitSigner>, Problem> {
-    let Some(key) = automation.spec.git.as_ref().and_then(|git| git.commit.signing_key.as_ref()) else {
-        return Ok(None);
-    };
-    let name = &key.secret_ref.name;
-    let secret = match inner.objects.secret(&automation.metadata.namespace, name) {
-        Ok(Some(secret)) => secret,
-        Ok(None) => {
-            return Err(Problem::source(format!(
-                "could not find signing key secret '{name}': secrets \"{name}\" not found"
-            )));
-        }
-        Err(error) => return Err(Problem::source(error)),
-    };
-    let text = |key: &str| secret.get_str(key).map(|text| SecretString::from(text.to_owned()));
-    let made = match key.key_type() {
-        SigningKeyType::Gpg => {
-            let armored = secret.get("git.asc").ok_or_else(|| {
-                Problem::source(format!("signing key secret '{name}' does not contain a 'git.asc' key"))
-            })?;
-            CommitSigner::openpgp(armored, text("passphrase").as_ref())
-        }
-        SigningKeyType::Ssh => {
-            let identity = secret.get("identity").ok_or_else(|| {
-                Problem::source(format!("signing key secret '{name}' does not contain an 'identity' key"))
-            })?;
-            CommitSigner::ssh(identity, text("password").as_ref())
-        }
-    };
-    made.map(Some)
-        .map_err(|error| Problem::source(format!("could not read signing key from secret '{name}': {error}")))
-}
-
 /// Does it; what is on the push branch and wants a pull request comes back beside.
 pub(super) async fn bring_up_to_date(
     run: &mut Run<'_>,
@@ -119,44 +84,57 @@ pub(super) async fn bring_up_to_date(
     let plan = work.plan;
     let status = &work.automation.status;
     let must_look = work.policies_changed
-        || plan.switches_branch()
+        || plan.onto != Onto::Checkout
         || plan.refspec.is_some()
         || status.observed_generation != work.automation.metadata.generation;
     let mut known = known_commit(run, work);
     let mut moved: Option<PushHint> = None;
     let mut tries = 0;
+    let mut signer: Option<CommitSigner> = None;
     loop {
         let fresh = known.is_none();
-        let base = check_out(run, work, known.take(), moved.take()).await?;
-        let revision = base.revision.as_str().to_owned();
+        let source = check_out(run, work, known.take(), moved.take()).await?;
+        let revision = source.revision.as_str().to_owned();
         if fresh && !must_look && tries == 0 && status.observed_source_revision.as_ref() == Some(&revision) {
-            return Ok((Outcome::NothingNew { revision }, None));
+            let head = (!plan.switches_branch()).then_some(source.commit);
+            return Ok((Outcome::NothingNew { head }, None));
         }
         let before = match plan.switches_branch() {
             true => push_branch(run, work).await?,
-            false => Some(base.clone()),
+            false => Some(source.clone()),
         };
+        let base = match (plan.onto, &before) {
+            (Onto::PushBranch, Some(before)) => before.clone(),
+            (Onto::PushBranch | Onto::Checkout | Onto::Anew, _) => source,
+        };
+        let head = before.as_ref().map(|before| before.commit.clone());
         let edited = edit(run, work, &base).await?;
         if edited.files.is_empty() {
             if !fresh {
                 // What is known may be old: the newest decides whether there is nothing to do.
                 continue;
             }
-            return Ok((Outcome::UpToDate { revision }, None));
+            return Ok((Outcome::UpToDate { revision, head }, None));
         }
         let changes = Arc::new(edited.changes);
-        let message = message(run, work, &changes).await?;
-        let commit = commit(run, work, &base, edited.files, &message).await?;
-        let proposal = |commit: String| {
-            let (message, changes) = (message.clone(), Arc::clone(&changes));
-            work.always_pull_request.then_some(Proposal { commit, message, changes })
-        };
         if let (true, Some(before)) = (plan.switches_branch(), &before)
-            && same_files(before, &commit).await?
+            && same_files(run, &base, &edited.files, before).await?
         {
-            return Ok((Outcome::UpToDate { revision }, proposal(before.commit.clone())));
+            let proposal = match work.always_pull_request {
+                true => {
+                    let message = message(run, work, &changes).await?;
+                    Some(Proposal { commit: before.commit.clone(), message, changes })
+                }
+                false => None,
+            };
+            return Ok((Outcome::UpToDate { revision, head }, proposal));
         }
-        let updates = updates(run, work, before.as_ref()).await?;
+        let message = message(run, work, &changes).await?;
+        if let (Some(key), None) = (&work.signing, &signer) {
+            signer = Some(key.open(run.inner).await?);
+        }
+        let commit = commit(run, work, &base, edited.files, &message, signer.clone()).await?;
+        let updates = updates(plan, before.as_ref());
         let references: Vec<String> = updates.iter().map(|update| update.reference.clone()).collect();
         match push(run, work, &commit, updates).await {
             Ok(()) => {
@@ -171,7 +149,9 @@ pub(super) async fn bring_up_to_date(
                     },
                     references,
                 };
-                return Ok((Outcome::Pushed(pushed), proposal(commit.commit)));
+                let proposal =
+                    work.always_pull_request.then_some(Proposal { commit: commit.commit, message, changes });
+                return Ok((Outcome::Pushed(pushed), proposal));
             }
             Err(PushError::Moved { reference, now }) if tries < TRIES => {
                 tries += 1;
@@ -268,7 +248,10 @@ async fn edit(run: &mut Run<'_>, work: &Work<'_>, base: &GitCheckout) -> Result<
     let files = files_below(base, path).await.map_err(failed)?;
     let policies = work.policies.clone();
     let count = files.len();
-    let prefix = prefix(path);
+    let prefix = match elements(path).map_err(|error| failed(format!("walking path for files: {error}")))? {
+        names if names.is_empty() => String::new(),
+        names => names.join("/") + "/",
+    };
     let updated = run
         .inner
         .pool
@@ -297,12 +280,6 @@ async fn edit(run: &mut Run<'_>, work: &Work<'_>, base: &GitCheckout) -> Result<
     let outcome = if files.is_empty() { StepOutcome::Unchanged } else { StepOutcome::Done };
     run.step("update", watch.started, watch.elapsed(), outcome, detail);
     Ok(Edited { files, changes })
-}
-
-/// What stands before the paths that the setters see: those below `update.path`.
-fn prefix(path: &str) -> String {
-    let clean: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    if clean.is_empty() { String::new() } else { clean.join("/") + "/" }
 }
 
 async fn files_below(base: &GitCheckout, path: &str) -> Result<Vec<RegularFile>, String> {
@@ -346,6 +323,7 @@ async fn commit(
     base: &GitCheckout,
     changes: std::collections::BTreeMap<String, Vec<u8>>,
     message: &str,
+    signing: Option<CommitSigner>,
 ) -> Result<GitCheckout, Failure> {
     let author = work.automation.spec.git.as_ref().map(|git| git.commit.author.clone()).unwrap_or_default();
     let watch = run.stopwatch();
@@ -354,7 +332,7 @@ async fn commit(
         author: GitIdentity { name: author.name.unwrap_or_default(), email: author.email },
         time: Timestamp::from_second(run.inner.now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
         message: message.to_owned(),
-        signing: work.signing.clone(),
+        signing,
     };
     match run.inner.sources.commit(base, new).await {
         Ok(commit) => {
@@ -370,43 +348,33 @@ async fn commit(
     }
 }
 
-async fn same_files(one: &GitCheckout, other: &GitCheckout) -> Result<bool, Failure> {
-    let read = |error: GitError| git_failure("failed to checkout source", &error);
-    let (one, other) =
-        (one.repository.tree_id("").await.map_err(read)?, other.repository.tree_id("").await.map_err(read)?);
-    Ok(one.is_some() && one == other)
+/// Whether a commit of these files on top of `base` would be nothing new on a branch that stands at `there`.
+async fn same_files(
+    run: &Run<'_>,
+    base: &GitCheckout,
+    files: &std::collections::BTreeMap<String, Vec<u8>>,
+    there: &GitCheckout,
+) -> Result<bool, Failure> {
+    let same = run.inner.sources.would_equal(base, files.clone(), there).await;
+    same.map_err(|error| git_failure("failed to update source", &error))
 }
 
-/// The references to move. A branch of automation's own is overwritten, one that others push to only ever grows.
-async fn updates(
-    run: &Run<'_>,
-    work: &Work<'_>,
-    before: Option<&GitCheckout>,
-) -> Result<Vec<RefUpdate>, Failure> {
-    let plan = work.plan;
-    let mut updates = vec![RefUpdate {
+/// The references to move.
+fn updates(plan: &Plan, before: Option<&GitCheckout>) -> Vec<RefUpdate> {
+    let branch = RefUpdate {
         reference: format!("refs/heads/{}", plan.push_branch),
-        expected: before.map(|checkout| checkout.commit.clone()),
-        force: plan.switches_branch() && before.is_some(),
-    }];
-    if let Some(refspec) = &plan.refspec
-        && refspec.destination != updates[0].reference
-    {
-        let destination = &refspec.destination;
-        let listed = run
-            .inner
-            .sources
-            .list_refs(work.request, destination)
-            .await
-            .map_err(|error| git_failure("failed to update source", &error))?;
-        let expected = listed.into_iter().find(|(name, _)| name == destination).map(|(_, commit)| commit);
-        updates.push(RefUpdate {
-            reference: destination.clone(),
-            force: refspec.force && expected.is_some(),
-            expected,
+        expected: before.map_or(Expected::Absent, |before| Expected::At(before.commit.clone())),
+        force: plan.onto == Onto::Anew && before.is_some(),
+    };
+    let besides =
+        plan.refspec.as_ref().filter(|refspec| refspec.destination != branch.reference).map(|refspec| {
+            RefUpdate {
+                reference: refspec.destination.clone(),
+                expected: Expected::Anywhere,
+                force: refspec.force,
+            }
         });
-    }
-    Ok(updates)
+    std::iter::once(branch).chain(besides).collect()
 }
 
 async fn push(
@@ -430,10 +398,7 @@ async fn push(
 }
 
 fn push_failure(error: PushError) -> Failure {
-    let after = match &error {
-        PushError::Git(error) => error.retry_after(),
-        PushError::Moved { .. } | PushError::Refused { .. } => None,
-    };
+    let after = error.retry_after();
     let message = match &error {
         PushError::Moved { .. } => format!(
             "failed to update source: {error}, {TRIES} times in a row\nhint: several writers push to this branch; give automation one of its own with `spec.git.push.branch`"

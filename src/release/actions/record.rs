@@ -3,24 +3,24 @@
 //! How they lie on the member is `storage`'s.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use helm_engine::release::{Info, Release, ReleaseChart, Status};
+use helm_engine::release::{Info, Release, Status};
 use helm_engine::values::{Map, map_to_json};
 use serde_json::Value;
 
 use super::{ActionFailure, Outcome, Performer};
-use crate::render::chart::BuiltChart;
 use crate::render::plan::Plan;
 
 impl Performer<'_> {
-    pub(super) fn record(&self, chart: &BuiltChart, values: &Map, plan: &Plan, version: i64) -> Release {
+    pub(super) fn record(&self, values: &Map, plan: &Plan, version: i64) -> Release {
         let Value::Object(config) = map_to_json(values) else {
             unreachable!("a map of values is a JSON object");
         };
         Release {
             name: self.release_name.to_owned(),
             info: Info { last_deployed: Some(self.now()), notes: plan.notes.clone(), ..Info::default() },
-            chart: ReleaseChart::from(&chart.compiled.to_chart()),
+            chart: Arc::clone(&plan.chart),
             config,
             manifest: plan.manifest_text.clone(),
             hooks: plan.hooks.iter().map(|hook| hook.hook.clone()).collect(),

@@ -91,6 +91,25 @@ impl Git {
     }
 }
 
+impl Git {
+    /// Whether a commit of these changes on top of `checkout` would have the tree of `other`.
+    pub(crate) async fn would_equal(
+        &self,
+        checkout: &GitCheckout,
+        changes: BTreeMap<String, Vec<u8>>,
+        other: &GitCheckout,
+    ) -> Result<bool, GitError> {
+        let view = &checkout.repository.view;
+        let (before, there, limit) = (view.root, other.repository.view.root, self.limits.object_bytes);
+        let tree = view.kept.run(move |repository| tree_with(repository, before, &changes, limit)).await;
+        tree.map(|tree| tree == there).map_err(|kind| GitError {
+            attempted: format!("compare a commit onto `{}` of", checkout.revision),
+            url: checkout.repository.url.clone(),
+            kind,
+        })
+    }
+}
+
 /// Writes blobs, trees and the commit; blocks.
 fn write(
     repository: &Repository,
@@ -108,18 +127,8 @@ fn write(
     if commit.message.contains('\0') {
         return Err(invalid("the message holds a NUL character"));
     }
-    let mut changes = Changes::default();
-    for (path, content) in &commit.changes {
-        if content.len() as u64 > object_bytes {
-            return Err(GitErrorKind::TooLarge {
-                what: format!("`{}`", shown(path, 200)),
-                limit: object_bytes,
-            });
-        }
-        changes.insert(path, content)?;
-    }
     let before = repository.find_commit(parent).map_err(damaged)?.tree_id();
-    let tree = rewrite(repository, before, &changes, "", 0)?;
+    let tree = tree_with(repository, before, &commit.changes, object_bytes)?;
     if tree == before {
         return Err(invalid("it would change nothing"));
     }
@@ -139,6 +148,26 @@ fn write(
         }
     };
     put(repository, ObjectType::Commit, whole.as_bytes())
+}
+
+/// Writes the blobs, and the trees above them.
+fn tree_with(
+    repository: &Repository,
+    before: Oid,
+    files: &BTreeMap<String, Vec<u8>>,
+    object_bytes: u64,
+) -> Result<Oid, GitErrorKind> {
+    let mut changes = Changes::default();
+    for (path, content) in files {
+        if content.len() as u64 > object_bytes {
+            return Err(GitErrorKind::TooLarge {
+                what: format!("`{}`", shown(path, 200)),
+                limit: object_bytes,
+            });
+        }
+        changes.insert(path, content)?;
+    }
+    rewrite(repository, before, &changes, "", 0)
 }
 
 /// Changes by path, as a tree of names.

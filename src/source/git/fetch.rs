@@ -97,39 +97,6 @@ impl Git {
         }
     }
 
-    /// The names of the references that start with `prefix`, and the commits they lead to.
-    pub(crate) async fn list(
-        &self,
-        request: &GitRequest,
-        prefix: &str,
-    ) -> Result<Vec<(String, String)>, GitError> {
-        let address = address(request)?;
-        let fail =
-            |kind| GitError { attempted: "list references of".into(), url: address.shown().to_owned(), kind };
-        let work = Box::pin(async {
-            let remote = self.remote(request, &address)?;
-            let prefixes = [prefix.to_owned()];
-            let mut conversation = self.open(remote, None, &prefixes).await?;
-            let references = conversation.list(&prefixes).await?;
-            conversation.close().await;
-            Ok(references)
-        });
-        match tokio::time::timeout(request.timeout, work).await {
-            Ok(Ok(references)) => Ok(references
-                .into_iter()
-                .map(|reference| {
-                    let commit = reference.commit().to_string();
-                    (reference.name, commit)
-                })
-                .collect()),
-            Ok(Err(kind)) => {
-                self.hosts.failed(&address.host(), &kind, Instant::now());
-                Err(fail(kind))
-            }
-            Err(_) => Err(fail(GitErrorKind::Timeout(request.timeout))),
-        }
-    }
-
     async fn checkout(
         &self,
         request: &GitRequest,

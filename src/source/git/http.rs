@@ -3,7 +3,6 @@
 //! Follows no redirect to another origin: credentials stay where they were meant for.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,13 +17,10 @@ use super::address::Address;
 use super::error::{GitErrorKind, shown};
 use super::request::{GitCredentials, Proxy, TlsMaterial};
 use crate::source::limits::AddressPolicy;
+use crate::source::transport::{self, NoClient, causes, literal};
 
 /// Some hosts serve git only to what calls itself git.
 const USER_AGENT: &str = concat!("git/2.0 (sluice ", env!("CARGO_PKG_VERSION"), ")");
-/// Long enough for a slow name server, short enough to leave time for a retry within Flux's 60 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// As kube-apiserver's and most forges' own idle time.
-const IDLE: Duration = Duration::from_secs(90);
 /// Redirects within one origin: http to https, a trailing `.git`, a renamed repository.
 const REDIRECTS: usize = 5;
 /// Distinct certificates and proxies kept as clients; beyond it all are dropped and made again.
@@ -51,12 +47,19 @@ impl HttpClients {
     ) -> Result<HttpRemote, GitErrorKind> {
         let authorization = authorization(address, credentials)?;
         let secure = address.url().scheme() == "https";
-        let key = fingerprint(secure, tls, proxy);
+        let mut hash = Sha256::new();
+        hash.update([u8::from(secure)]);
+        transport::identify(&mut hash, tls, proxy);
+        let key = hash.finalize().into();
         let known = self.clients.lock().expect("held for one lookup").get(&key).cloned();
         let client = match known {
             Some(client) => client,
             None => {
-                let client = self.build(secure, tls, proxy)?;
+                let client = transport::client(USER_AGENT, secure, tls, proxy, self.addresses, None)
+                    .map_err(|none| match none {
+                        NoClient::Settings(why) => GitErrorKind::InvalidCredentials(why),
+                        NoClient::Tls(why) => GitErrorKind::Connect(why),
+                    })?;
                 let mut clients = self.clients.lock().expect("held for one insert");
                 if clients.len() >= CLIENTS {
                     clients.clear();
@@ -74,103 +77,6 @@ impl HttpClients {
             redirected: false,
         })
     }
-
-    fn build(
-        &self,
-        secure: bool,
-        tls: &TlsMaterial,
-        proxy: Option<&Proxy>,
-    ) -> Result<reqwest::Client, GitErrorKind> {
-        let bad = |what: &str| {
-            let what = what.to_owned();
-            move |error: reqwest::Error| {
-                GitErrorKind::InvalidCredentials(format!("{what}: {}", causes(&error)))
-            }
-        };
-        let mut builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .gzip(false)
-            .referer(false)
-            .dns_resolver(Resolver(self.addresses));
-        if secure {
-            if let Some(ca) = &tls.ca {
-                let roots = reqwest::Certificate::from_pem_bundle(ca).map_err(bad("`ca.crt` is unusable"))?;
-                if roots.is_empty() {
-                    return Err(GitErrorKind::InvalidCredentials("`ca.crt` holds no certificate".into()));
-                }
-                builder = builder.tls_certs_merge(roots);
-            }
-            if let Some(client) = &tls.client {
-                let mut pem = client.certificate.clone();
-                pem.push(b'\n');
-                pem.extend_from_slice(client.key.expose_secret().as_bytes());
-                let identity =
-                    reqwest::Identity::from_pem(&pem).map_err(bad("`tls.crt` or `tls.key` is unusable"))?;
-                builder = builder.identity(identity);
-            }
-        } else {
-            // plain http needs no roots: an image without any still works
-            builder = builder.tls_certs_only([]);
-        }
-        builder = match proxy {
-            None => builder.no_proxy(),
-            Some(proxy) => {
-                let mut via =
-                    reqwest::Proxy::all(&proxy.address).map_err(bad("the proxy address is unusable"))?;
-                if let Some(username) = &proxy.username {
-                    let password = proxy.password.as_ref().map_or("", |password| password.expose_secret());
-                    via = via.basic_auth(username, password);
-                }
-                builder.proxy(via)
-            }
-        };
-        builder.build().map_err(|error| GitErrorKind::Connect(causes(&error)))
-    }
-}
-
-/// Resolves a name once and hands on only the addresses the policy allows: they are the ones connected to.
-pub(crate) struct Resolver(pub(crate) AddressPolicy);
-
-impl reqwest::dns::Resolve for Resolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let policy = self.0;
-        Box::pin(async move {
-            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let first = found.first().copied();
-            let allowed: Vec<_> = found.into_iter().filter(|at| policy.allows(at.ip())).collect();
-            match (allowed.is_empty(), first) {
-                (true, Some(refused)) => Err(format!("address {} is not allowed", refused.ip()).into()),
-                _ => Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs),
-            }
-        })
-    }
-}
-
-fn fingerprint(secure: bool, tls: &TlsMaterial, proxy: Option<&Proxy>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    part(&[u8::from(secure)]);
-    if secure {
-        part(tls.ca.as_deref().unwrap_or_default());
-        if let Some(client) = &tls.client {
-            part(&client.certificate);
-            part(client.key.expose_secret().as_bytes());
-        }
-    }
-    if let Some(proxy) = proxy {
-        part(proxy.address.as_bytes());
-        part(proxy.username.as_deref().unwrap_or_default().as_bytes());
-        part(proxy.password.as_ref().map_or("", |password| password.expose_secret()).as_bytes());
-    }
-    hash.finalize().into()
 }
 
 fn authorization(
@@ -363,15 +269,6 @@ fn redirect(target: &Url) -> GitErrorKind {
     GitErrorKind::Redirect(shown(text.trim_end_matches("/info/refs"), 200))
 }
 
-/// The address a URL names without a name: it never reaches the resolver.
-pub(crate) fn literal(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        url::Host::Ipv4(address) => Some(IpAddr::V4(address)),
-        url::Host::Ipv6(address) => Some(IpAddr::V6(address)),
-        url::Host::Domain(_) => None,
-    }
-}
-
 fn check(response: reqwest::Response) -> Result<reqwest::Response, GitErrorKind> {
     let status = response.status();
     match status.as_u16() {
@@ -388,23 +285,5 @@ fn check(response: reqwest::Response) -> Result<reqwest::Response, GitErrorKind>
             Err(GitErrorKind::Throttled { retry_after })
         }
         other => Err(GitErrorKind::Status(other)),
-    }
-}
-
-/// A reqwest error and its causes in one line, without the URL.
-pub(crate) fn causes(error: &reqwest::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if parts.last() != Some(&text) {
-            parts.push(text);
-        }
-        next = cause.source();
-    }
-    match parts.is_empty() {
-        true if error.is_timeout() => "timed out".to_owned(),
-        true => "no further details".to_owned(),
-        false => shown(&parts.join(": "), 300),
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Kept {
     handles: Mutex<Vec<Repository>>,
     /// Readers share it; who throws the repository away holds it alone.
     removal: RwLock<()>,
+    /// Opening makes the repository if it is not there: two at once would remove what the other is making.
+    opening: Mutex<()>,
     blocking: Arc<Semaphore>,
     damaged: AtomicBool,
     used: AtomicBool,
@@ -73,6 +75,7 @@ impl Kept {
             path,
             handles: Mutex::new(Vec::new()),
             removal: RwLock::new(()),
+            opening: Mutex::new(()),
             blocking,
             damaged: AtomicBool::new(false),
             used: AtomicBool::new(true),
@@ -151,9 +154,10 @@ impl Kept {
     }
 
     fn open(&self) -> Result<Repository, GitErrorKind> {
-        if self.path.join("HEAD").exists()
-            && let Ok(repository) = Repository::open_bare(&self.path)
-        {
+        let _alone = self.opening.lock().map_err(|_| storage("somebody died opening it"))?;
+        // made in this order; a process may have ended in between
+        let whole = self.path.join("HEAD").exists() && self.path.join("objects/pack").is_dir();
+        if whole && let Ok(repository) = Repository::open_bare(&self.path) {
             return Ok(repository);
         }
         if self.path.exists() {
@@ -462,5 +466,47 @@ impl Spool {
                 Ok(Spooled::File(guard))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(directory: &std::path::Path) -> Kept {
+        Kept::new(directory.join("some.git"), Arc::new(Semaphore::new(1)))
+    }
+
+    #[test]
+    fn readers_who_come_at_once_make_one_whole_repository() {
+        for _ in 0..30 {
+            let directory = tempfile::tempdir().unwrap();
+            let kept = kept(directory.path());
+            let start = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        start.wait();
+                        let written = kept.with(|repository| {
+                            let odb = repository.odb().map_err(damaged)?;
+                            odb.write(ObjectType::Blob, b"x").map_err(|error| storage(error.message()))
+                        });
+                        written.unwrap();
+                    });
+                }
+            });
+            assert!(directory.path().join("some.git/objects/pack").is_dir());
+        }
+    }
+
+    #[test]
+    fn one_that_was_half_made_when_the_process_ended_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = kept(directory.path());
+        kept.with(|_| Ok(())).unwrap();
+        kept.handles.lock().unwrap().clear();
+        std::fs::remove_dir_all(directory.path().join("some.git/objects/pack")).unwrap();
+        kept.with(|_| Ok(())).unwrap();
+        assert!(directory.path().join("some.git/objects/pack").is_dir());
     }
 }

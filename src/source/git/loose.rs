@@ -76,15 +76,16 @@ fn needed(repository: &Repository, files: &BTreeMap<Oid, Loose>) -> Result<HashS
     let heads = kept::heads(repository);
     let history = kept::ancestors(&odb, heads.iter().copied());
     let mut objects = Objects::new(&odb);
-    for &id in files.keys().filter(|id| history.contains(*id)) {
-        if odb.read_header(id).map_err(damaged)?.1 == ObjectType::Commit {
-            objects.commit(repository, id)?;
-        }
-    }
-    // a server that was told of a commit leaves out what is in it, also where another commit has it again
+    // a server that was told of a commit leaves out what is in it, also where another commit has it again: so the heads
+    // come first, with all that is in them, and a commit after them adds only what it changed
     for head in heads {
         if let Ok(commit) = repository.find_commit(head) {
             objects.tree(commit.tree_id(), &[], 0)?;
+        }
+    }
+    for &id in files.keys().filter(|id| history.contains(*id)) {
+        if odb.read_header(id).map_err(damaged)?.1 == ObjectType::Commit {
+            objects.commit(repository, id)?;
         }
     }
     Ok(objects.found.into_iter().filter(|id| files.contains_key(id)).collect())

@@ -44,7 +44,7 @@ pub use checkout::{GitCheckout, RepositoryHandle};
 pub use commit::{GitIdentity, NewCommit};
 pub use error::{GitError, GitErrorKind};
 pub use prefix::PrefixMatch;
-pub use push::{GitPush, PushError, RefUpdate};
+pub use push::{Expected, GitPush, PushError, RefUpdate};
 pub use regular::RegularFile;
 pub use request::{
     ClientCertificate, GitCredentials, GitReference, GitRequest, Proxy, PushHint, SshCredentials, TlsMaterial,
@@ -55,6 +55,5 @@ pub use walk::FileLimits;
 
 pub(crate) use error::shown;
 pub(crate) use fetch::Git;
-pub(crate) use http::{Resolver, causes, literal};
 pub(crate) use names::elements;
 pub(crate) use tree::{Content, Included, View, read};

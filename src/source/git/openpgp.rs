@@ -48,7 +48,11 @@ impl std::fmt::Debug for OpenPgpKey {
 
 impl OpenPgpKey {
     /// Opens the newest subkey that may sign, or else the primary key: as gpg chooses.
-    pub(crate) fn read(armored: &[u8], passphrase: Option<&SecretString>) -> Result<Self, SigningKeyError> {
+    pub(crate) fn read(
+        armored: &[u8],
+        passphrase: Option<&SecretString>,
+        now: Timestamp,
+    ) -> Result<Self, SigningKeyError> {
         let unreadable =
             |error: pgp::errors::Error| SigningKeyError::Unreadable(shown(&error.to_string(), 200));
         let (keys, _) = SignedSecretKey::from_armor_many(armored).map_err(unreadable)?;
@@ -59,9 +63,8 @@ impl OpenPgpKey {
             several => return Err(SigningKeyError::Several(several)),
         };
         let public = key.to_public_key();
-        let now = Timestamp::now().as_second();
-        let mut parts =
-            signing_parts(&public, now).map_err(|unfit| SigningKeyError::Unusable(unfit.to_string()))?;
+        let mut parts = signing_parts(&public, now.as_second())
+            .map_err(|unfit| SigningKeyError::Unusable(unfit.to_string()))?;
         parts.sort_by_key(|part| (part.primary, std::cmp::Reverse(part.created)));
         let mut held = false;
         for part in parts {

@@ -65,9 +65,10 @@ pub(crate) enum ByteSource {
 impl ByteSource {
     async fn chunk(&mut self) -> Result<Option<Bytes>, GitErrorKind> {
         match self {
-            ByteSource::Http(response) => {
-                response.chunk().await.map_err(|error| GitErrorKind::Connection(super::http::causes(&error)))
-            }
+            ByteSource::Http(response) => response
+                .chunk()
+                .await
+                .map_err(|error| GitErrorKind::Connection(crate::source::transport::causes(&error))),
             ByteSource::Ssh(reader) => reader.chunk().await,
             ByteSource::Memory(bytes) => Ok(bytes.take()),
         }

@@ -40,10 +40,21 @@ pub struct GitPush {
 pub struct RefUpdate {
     /// Its full name: `refs/heads/main`.
     pub reference: String,
-    /// The commit it must stand at. `None`: it must not exist, unless `force` is set: then it may stand anywhere.
-    pub expected: Option<String>,
+    /// Where it must stand.
+    pub expected: Expected,
     /// Move it even if the commit does not build on where it stands.
     pub force: bool,
+}
+
+/// Where a reference must stand to be moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// At this object: 40 hex digits, those of the tag itself where it is an annotated one.
+    At(String),
+    /// Nowhere: it is to be made.
+    Absent,
+    /// Wherever it is. Unless forced it goes forward only, all the same.
+    Anywhere,
 }
 
 /// Why a push did not happen.
@@ -95,14 +106,6 @@ fn named(reference: Option<&str>) -> String {
 }
 
 impl PushError {
-    /// Whether the same push may succeed later without anybody changing anything here.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            PushError::Moved { .. } | PushError::Refused { .. } => true,
-            PushError::Git(error) => error.is_retryable(),
-        }
-    }
-
     /// How long the server asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -121,8 +124,24 @@ struct Plan {
 
 struct Planned {
     reference: String,
-    expected: Option<Oid>,
+    expected: Place,
     force: bool,
+}
+
+enum Place {
+    At(Oid),
+    Absent,
+    Anywhere,
+}
+
+impl Place {
+    fn fits(&self, stands: Option<Oid>) -> bool {
+        match self {
+            Place::At(id) => stands == Some(*id),
+            Place::Absent => stands.is_none(),
+            Place::Anywhere => true,
+        }
+    }
 }
 
 /// Why a step ended: the server's state or words, or a failure that still lacks its place.
@@ -244,7 +263,7 @@ impl Git {
             if old == Some(plan.commit) {
                 continue;
             }
-            if old != update.expected && !(update.force && update.expected.is_none()) {
+            if !update.expected.fits(old) {
                 return Err(Stop::Moved { reference: update.reference.clone(), now: old });
             }
             if let (Some(old), false) = (old, update.force) {
@@ -295,7 +314,11 @@ impl Plan {
             }
             updates.push(Planned {
                 reference: update.reference.clone(),
-                expected: update.expected.as_deref().map(commit).transpose()?,
+                expected: match &update.expected {
+                    Expected::At(id) => Place::At(commit(id)?),
+                    Expected::Absent => Place::Absent,
+                    Expected::Anywhere => Place::Anywhere,
+                },
                 force: update.force,
             });
         }
@@ -395,6 +418,7 @@ mod tests {
             ("cannot lock ref 'refs/heads/main': is at a but expected b", "", true),
             ("incorrect old value provided", "", true),
             ("reference already exists", "", true),
+            ("missing necessary objects", "", true),
             (
                 "failed to update ref",
                 "error: 'refs/heads/main' exists; cannot create 'refs/heads/main/x'",
@@ -424,7 +448,11 @@ mod tests {
     fn h74_names_and_options_that_no_server_should_see_are_refused() {
         let push = |reference: &str, option: (&str, &str)| GitPush {
             commit: "0".repeat(39) + "1",
-            updates: vec![RefUpdate { reference: reference.into(), expected: None, force: false }],
+            updates: vec![RefUpdate {
+                reference: reference.into(),
+                expected: Expected::Absent,
+                force: false,
+            }],
             options: vec![(option.0.into(), option.1.into())],
         };
         assert!(Plan::read(&push("refs/heads/main", ("ci.skip", ""))).is_ok());

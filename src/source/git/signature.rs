@@ -237,7 +237,8 @@ impl Signed {
                 (Some(_), None) => payload.extend_from_slice(line),
                 (None, _) if key == GPGSIG => {
                     within = Some(true);
-                    signature.extend_from_slice(&line[GPGSIG.len() + 1..]);
+                    // a commit may end with the bare word
+                    signature.extend_from_slice(line.get(GPGSIG.len() + 1..).unwrap_or_default());
                 }
                 (None, _) if key == b"gpgsig-sha256" => within = Some(false),
                 (None, _) => {
@@ -411,6 +412,7 @@ mod tests {
         );
         let large = check(&format!("gpgsig -----BEGIN PGP SIGNATURE-----{}\n", "x".repeat(70_000)));
         assert_eq!(large, "the signature is larger than 65536 bytes");
+        assert!(Signed::commit(b"tree t\ngpgsig").signature.is_empty());
         let none = TrustedKeys::default();
         let signed = Signed::commit(b"tree t\ngpgsig -----BEGIN SSH SIGNATURE-----\n\n");
         assert!(signed.check(&none, Timestamp::UNIX_EPOCH).unwrap_err().contains(".sshpub suffix"));

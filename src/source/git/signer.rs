@@ -39,12 +39,17 @@ pub enum SigningKeyError {
 }
 
 impl CommitSigner {
-    /// An OpenPGP private key in armor, as `gpg --export-secret-keys --armor` writes it.
-    pub fn openpgp(armored: &[u8], passphrase: Option<&SecretString>) -> Result<Self, SigningKeyError> {
-        OpenPgpKey::read(armored, passphrase).map(Self::OpenPgp)
+    /// An OpenPGP private key in armor, as `gpg --export-secret-keys --armor` writes it, with the part of it that may sign
+    /// now. A passphrase takes its time on a core.
+    pub fn openpgp(
+        armored: &[u8],
+        passphrase: Option<&SecretString>,
+        now: Timestamp,
+    ) -> Result<Self, SigningKeyError> {
+        OpenPgpKey::read(armored, passphrase, now).map(Self::OpenPgp)
     }
 
-    /// An SSH private key, OpenSSH or PEM.
+    /// An SSH private key, OpenSSH or PEM. A password takes its time on a core.
     pub fn ssh(pem: &[u8], password: Option<&SecretString>) -> Result<Self, SigningKeyError> {
         SshKey::read(pem, password).map(Self::Ssh)
     }

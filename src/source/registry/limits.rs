@@ -25,14 +25,10 @@ pub(super) const ERROR_BYTES: usize = 64 << 10;
 pub(super) const WORDS: usize = 300;
 /// The longest a question may take, whatever the object says: its timeout is its interval if it names none.
 pub(super) const LONGEST: Duration = Duration::from_secs(10 * 60);
-/// Long enough for a slow name server.
-pub(super) const CONNECT: Duration = Duration::from_secs(15);
 /// A peer that is silent for so long is gone.
 pub(super) const SILENCE: Duration = Duration::from_secs(30);
 /// How long https may take to show that a registry that need not have it does not.
 pub(super) const HTTPS_TRIAL: Duration = Duration::from_secs(5);
-/// Connections without work are kept as long as most servers keep them.
-pub(super) const IDLE: Duration = Duration::from_secs(90);
 /// Pauses before asking again; as many as there are tries.
 pub(super) const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Redirects of one request.

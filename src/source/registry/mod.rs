@@ -28,11 +28,12 @@ pub use self::error::{RegistryError, RegistryErrorKind};
 pub use self::reference::{ImageName, is_tag};
 
 use self::challenge::Challenge;
-use self::client::{Clients, add_transport};
+use self::client::Clients;
 use self::session::Session;
 use self::token::Token;
 use crate::model::{Clock, Digest};
 use crate::source::limits::AddressPolicy;
+use crate::source::transport::identify;
 use crate::source::{Proxy, TlsMaterial};
 
 /// Whom to ask about which image, and how.
@@ -90,7 +91,7 @@ impl RegistryRequest {
                 part(token.expose_secret().as_bytes());
             }
         }
-        add_transport(&mut hash, &self.tls, self.proxy.as_ref());
+        identify(&mut hash, &self.tls, self.proxy.as_ref());
         hash.finalize().into()
     }
 }

@@ -16,8 +16,9 @@ use super::challenge::{self, Challenge};
 use super::client::Wanted;
 use super::error::{RegistryErrorKind as Kind, passes};
 use super::{Known, Registries, RegistryCredentials, RegistryRequest, limits};
-use crate::source::git::{causes, literal, shown};
+use crate::source::git::shown;
 use crate::source::limits::AddressPolicy;
+use crate::source::transport::{causes, literal};
 
 /// A request under way.
 pub(super) struct Session<'a> {

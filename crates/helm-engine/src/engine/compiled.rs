@@ -140,12 +140,15 @@ impl Rendered {
 
     /// The chart as a release record holds it: enabled dependencies only, imported values in place.
     #[must_use]
-    pub fn release_chart(&self) -> ReleaseChart {
-        let tree = &self.plan.tree;
-        let mut chart = ReleaseChart::from(&tree.source.chart);
-        chart.metadata = tree.metadata.clone();
-        chart.values = tree.values.as_ref().map(crate::values::map_to_json);
-        chart
+    pub fn release_chart(&self) -> Arc<ReleaseChart> {
+        let make = || {
+            let tree = &self.plan.tree;
+            let mut chart = ReleaseChart::from(&tree.source.chart);
+            chart.metadata = tree.metadata.clone();
+            chart.values = tree.values.as_ref().map(crate::values::map_to_json);
+            Arc::new(chart)
+        };
+        Arc::clone(self.plan.record.get_or_init(make))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use gotemplate::{FrozenMap, FuncMap, MissingKey, Parsed, TemplateSet};
 
@@ -12,6 +12,7 @@ use super::{errors, tpl};
 use crate::chart::CrdFile;
 use crate::chart::dependencies::{Source, Tree};
 use crate::gostring;
+use crate::release::ReleaseChart;
 
 /// Parsed templates by file, shared by all selections.
 pub(super) type ParsedFiles = Mutex<HashMap<(usize, String), Result<Arc<Parsed>, String>>>;
@@ -44,6 +45,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<TemplateFile>,
     pub(super) crds: Vec<CrdFile>,
     pub(super) warnings: Vec<String>,
+    /// The chart as records hold it, once somebody has asked.
+    pub(super) record: OnceLock<Arc<ReleaseChart>>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -101,7 +104,7 @@ impl Plan {
             .collect();
         let mut crds = Vec::new();
         tree.walk(&mut |chart| crds_of(chart, &mut crds));
-        Self { charts, templates, files, crds, warnings, tree }
+        Self { charts, templates, files, crds, warnings, tree, record: OnceLock::new() }
     }
 }
 

@@ -54,16 +54,21 @@ pub fn encode(release: &Release, gzip_level: u32) -> Vec<u8> {
 /// # Errors
 /// When the data is damaged or no release.
 pub fn decode(data: &[u8]) -> Result<Release, DecodeError> {
+    decode_json(&unpack(data)?)
+}
+
+/// The JSON of a packed record.
+pub(super) fn unpack(data: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let bytes = STANDARD.decode(data.trim_ascii())?;
     if !bytes.starts_with(&[0x1f, 0x8b, 0x08]) {
-        return decode_json(&bytes);
+        return Ok(bytes);
     }
     let mut json = Vec::new();
     GzDecoder::new(bytes.as_slice()).take(MAX_JSON + 1).read_to_end(&mut json)?;
     if json.len() as u64 > MAX_JSON {
         return Err(DecodeError::TooLarge);
     }
-    decode_json(&json)
+    Ok(json)
 }
 
 /// Reads a record's JSON.

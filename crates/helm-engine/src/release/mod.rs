@@ -6,9 +6,11 @@
 mod chart;
 mod codec;
 mod doc;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,6 +19,7 @@ use crate::manifest::{Hook, HookEvent};
 pub use chart::{ReleaseChart, ReleaseFile};
 pub use codec::{DecodeError, decode, decode_json, encode, encode_json};
 pub use doc::{Doc, split_manifest};
+pub use shared::SharedCharts;
 
 /// The gzip level helm writes with.
 pub const DEFAULT_GZIP_LEVEL: u32 = 9;
@@ -151,7 +154,7 @@ pub struct Release {
     pub info: Info,
     /// The chart that was rendered.
     #[serde(deserialize_with = "or_default")]
-    pub chart: ReleaseChart,
+    pub chart: Arc<ReleaseChart>,
     /// The values the user gave, without the chart's defaults.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty", deserialize_with = "or_default")]
     pub config: serde_json::Map<String, serde_json::Value>,

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 /// A repository, whatever the scheme, user, case or `.git` it was written with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct RepositoryId {
+pub struct RepositoryId {
     /// Host, and the port where it is not the scheme's own.
     host: String,
     /// In lower case, as all forges take it.
@@ -16,7 +16,7 @@ pub(super) struct RepositoryId {
 
 impl RepositoryId {
     /// Reads `https://…`, `ssh://…`, `git://…` and `git@host:path`. `None` for what names no repository on a host.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         // Longer than any forge allows; what follows is linear, but there is nothing to be found.
         if text.len() > 4096 || text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return None;
@@ -54,15 +54,20 @@ impl RepositoryId {
         Some(Self { host: host(host_part)?, path: path(rest)? })
     }
 
+    /// Whether both are the same but for the ports: ssh has one of its own where https has none.
+    pub fn is_at_another_port(&self, other: &Self) -> bool {
+        self.path == other.path && without_port(&self.host) == without_port(&other.host)
+    }
+
     /// The path alone, without what a server puts before the owner: what a repository is called wherever it is
     /// reached from.
-    pub(super) fn short(&self) -> &str {
+    pub fn short(&self) -> &str {
         plain(&self.path)
     }
 }
 
 /// What anything a payload calls a repository is called, `PROJECT/slug` included.
-pub(super) fn short_name(text: &str) -> Option<String> {
+pub fn short_name(text: &str) -> Option<String> {
     match RepositoryId::parse(text) {
         Some(id) => Some(id.short().to_owned()),
         None if text.contains(':') => None,
@@ -75,6 +80,13 @@ fn plain(path: &str) -> &str {
     let rest = path.strip_prefix("scm/");
     let rest = rest.or_else(|| path.split_once('/').and_then(|(_, rest)| rest.strip_prefix("scm/")));
     rest.filter(|rest| rest.contains('/')).unwrap_or(path)
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => host,
+    }
 }
 
 /// In lower case, international names in ASCII form (so that look-alikes differ), without the root's dot.
@@ -153,6 +165,20 @@ mod tests {
         ] {
             let parsed = RepositoryId::parse(other);
             assert!(parsed.is_none() || parsed != one, "{other}");
+        }
+    }
+
+    #[test]
+    fn another_port_is_another_server_unless_that_is_asked_for() {
+        let id = |text: &str| RepositoryId::parse(text).unwrap();
+        for (one, other, same) in [
+            ("https://git.lan/o/r", "ssh://git@git.lan:2222/o/r.git", true),
+            ("https://[::1]:8443/o/r", "ssh://git@[::1]:2222/o/r", true),
+            ("https://[::1]/o/r", "https://[::2]/o/r", false),
+            ("https://git.lan/o/r", "https://git.lan:8443/o/other", false),
+        ] {
+            assert_eq!(id(one).is_at_another_port(&id(other)), same, "{one} {other}");
+            assert_ne!(id(one), id(other));
         }
     }
 
