@@ -33,7 +33,7 @@ pub fn callbacks(agent: &Agent, clock: &Clock) -> Callbacks {
                 .await
                 .map_err(failed)?
                 .ok_or_else(|| ApiError::not_found(format!("there is no delivery `{id}`")))?;
-            let replay = receiver.replay(&delivery, now.now()).map_err(ApiError::conflict)?;
+            let replay = receiver.replay(&delivery, now.now()).await.map_err(ApiError::conflict)?;
             let objects = replay.jobs.iter().map(|job| job.object.clone()).collect();
             if !replay.jobs.is_empty() {
                 queue.enqueue(replay.jobs).await.map_err(failed)?;

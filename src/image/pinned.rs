@@ -2,7 +2,8 @@
 //!
 //! Does not ask a registry anything.
 
-use crate::source::{ImageName, is_tag};
+use crate::model::{is_digest, is_tag};
+use crate::source::ImageName;
 
 /// A policy and the image it stands at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Pinned {
         let no_reference =
             || format!("encountered invalid image ref {original:?}: could not parse reference: {original}");
         let name = ImageName::parse(&self.image).map_err(|_| no_reference())?;
-        if !is_tag(&self.tag) || !(self.digest.is_empty() || is_digest(&self.digest)) {
+        if !is_tag(&self.tag) || !(self.digest.is_empty() || is_sha256(&self.digest)) {
             return Err(no_reference());
         }
         let (separator, identifier) = match self.digest.as_str() {
@@ -69,9 +70,9 @@ impl Pinned {
     }
 }
 
-fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')))
+/// The only algorithm go-containerregistry takes in a reference.
+fn is_sha256(text: &str) -> bool {
+    text.starts_with("sha256:") && is_digest(text)
 }
 
 #[cfg(test)]

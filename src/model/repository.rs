@@ -44,6 +44,23 @@ impl RepositoryId {
         Some(Self { host, path: path(url.path())? })
     }
 
+    /// The same for one that is to be compared with repositories of these last names, in lower case: what cannot be
+    /// called so is not taken apart. A Receiver may list thousands.
+    pub fn parse_if_called(text: &str, names: &[&str]) -> Option<Self> {
+        let holds = |name: &&str| {
+            let (text, name) = (text.as_bytes(), name.as_bytes());
+            text.windows(name.len().max(1)).any(|window| window.eq_ignore_ascii_case(name))
+        };
+        // An escape, or a letter that has another form, may be read as something else than it looks like.
+        let is_plain = text.is_ascii() && !text.contains('%');
+        if is_plain && !names.iter().any(holds) { None } else { Self::parse(text) }
+    }
+
+    /// What the repository itself is called, without its owner.
+    pub fn last_name(&self) -> &str {
+        last_name(&self.path)
+    }
+
     /// `user@host:path`; a path that begins with a digit is still a path, as for ssh.
     fn from_scp(text: &str) -> Option<Self> {
         let (host_part, rest) = text.split_once(':')?;
@@ -73,6 +90,11 @@ pub fn short_name(text: &str) -> Option<String> {
         None if text.contains(':') => None,
         None => path(text).filter(|path| path.contains('/')),
     }
+}
+
+/// The last segment of a path.
+pub fn last_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Bitbucket Data Center serves clones below `/scm/`, behind a context path of one segment if it has one.
@@ -135,6 +157,12 @@ mod tests {
             "https://github.com/org/%61pp",
         ] {
             assert_eq!(RepositoryId::parse(same).as_ref(), Some(&one), "{same}");
+            assert_eq!(
+                RepositoryId::parse_if_called(same, &["x", one.last_name()]).as_ref(),
+                Some(&one),
+                "{same}"
+            );
+            assert_eq!(RepositoryId::parse_if_called(same, &[]).is_some(), same.contains('%'), "{same}");
         }
     }
 

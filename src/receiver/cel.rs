@@ -79,6 +79,7 @@ impl Expression {
             Ok(compiled) => compiled.map_err(failed)?,
             Err(_) => return Err(failed("the parser gave up".to_owned())),
         };
+        let shape = shape.map_err(|why| format!("failed to create CEL program: {why}"))?;
         Ok((Self(Arc::new(Compiled { text: text.to_owned(), tree, shape })), kind))
     }
 

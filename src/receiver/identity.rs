@@ -30,7 +30,7 @@ pub(super) enum Identity {
 
 /// The issuers of a `generic-oidc` Receiver.
 #[derive(Clone, Debug)]
-pub(super) struct Issuers(Arc<Vec<Issuer>>);
+pub(super) struct Issuers(Arc<[Arc<Issuer>]>);
 
 #[derive(Debug)]
 struct Issuer {
@@ -41,8 +41,6 @@ struct Issuer {
     validations: Vec<(Expression, String)>,
 }
 
-/// Flux's default.
-const AUDIENCE: &str = "notification-controller";
 const VARIABLES: &[&str] = &["claims", "vars"];
 
 /// Why there is no proof.
@@ -54,6 +52,8 @@ pub(super) enum Unproved {
     Denied(String),
     /// The issuer's keys are not to be had, so nothing can be said about the token.
     Keys(String),
+    /// The agent is about to end.
+    Busy,
 }
 
 impl From<Refused> for Unproved {
@@ -92,19 +92,23 @@ impl Identity {
             }
             Identity::Issuers(issuers) => {
                 // What it says of its issuer is not proved yet: it only picks among those that are configured.
+                let is_its = |issuer: &&Arc<Issuer>| token.issuer() == Some(&issuer.url);
                 let issuer = issuers
                     .0
                     .iter()
-                    .find(|issuer| token.issuer() == Some(&issuer.url))
+                    .find(is_its)
                     .ok_or(Refused::Bad("no `oidcProviders` entry is for the token's issuer"))?;
                 if !token.is_for(&issuer.audience) {
                     return Err(Refused::Bad("the token's audience is not the one of `oidcProviders`").into());
                 }
                 signed(&token, &Source::Issuer(issuer.url.clone()), keys).await?;
-                issuer.check(token.claims()).map_err(Unproved::Denied)?;
+                let (issuer, claims) = (Arc::clone(issuer), token.into_claims());
+                // Expressions may take their time, but not that of other deliveries.
+                let checked = tokio::task::spawn_blocking(move || issuer.check(&claims).map(|()| claims));
+                return checked.await.map_err(|_| Unproved::Busy)?.map_err(Unproved::Denied);
             }
         }
-        Ok(token.claims().clone())
+        Ok(token.into_claims())
     }
 }
 
@@ -112,7 +116,7 @@ impl Issuers {
     /// Compiles what is asked of tokens; the errors are Flux's.
     pub(super) fn compile(receiver: &Receiver) -> Result<Self, NotReady> {
         let wrong = |message: String| NotReady::Issuers { message };
-        let mut issuers: Vec<Issuer> = Vec::new();
+        let mut issuers: Vec<Arc<Issuer>> = Vec::new();
         for (n, one) in receiver.spec.oidc_providers.iter().enumerate() {
             let url = &one.issuer_url;
             if issuers.iter().any(|other| other.url == *url) {
@@ -138,17 +142,17 @@ impl Issuers {
                     .map(|expression| (expression, validation.message.clone()))
                     .map_err(|error| invalid("validation", &validation.message, error))
             });
-            issuers.push(Issuer {
+            issuers.push(Arc::new(Issuer {
                 url: url.clone(),
-                audience: one.audience.clone().unwrap_or_else(|| AUDIENCE.to_owned()),
+                audience: one.audience().to_owned(),
                 variables: variables.collect::<Result<_, _>>()?,
                 validations: validations.collect::<Result<_, _>>()?,
-            });
+            }));
         }
         if issuers.is_empty() {
             return Err(wrong("generic-oidc receiver requires at least one oidcProvider".to_owned()));
         }
-        Ok(Self(Arc::new(issuers)))
+        Ok(Self(issuers.into()))
     }
 }
 

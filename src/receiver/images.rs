@@ -81,6 +81,12 @@ pub(super) fn watched(object: &FluxObject) -> Option<&str> {
     }
 }
 
+/// The hint for what watches an image of which nothing is known. An entry without a tag says that only a list of all
+/// tags tells what there is now; it stays beside whatever other webhooks name.
+pub(super) fn only_a_list_tells() -> Value {
+    json!({ "images": [{}] })
+}
+
 /// The pushes and deletions of a report.
 pub(super) struct Report<'a> {
     changes: Vec<Reported<'a>>,
@@ -129,8 +135,7 @@ impl<'a> Report<'a> {
         self.unnamed || self.changes.iter().any(|reported| reported.meets(&name))
     }
 
-    /// The tags and digests that were pushed to what an object watches. An entry without a tag says that only a list
-    /// of all tags tells what there is now; it stays beside whatever other webhooks name.
+    /// The tags and digests that were pushed to what an object watches.
     pub(super) fn hint(&self, image: &str) -> Value {
         /// More pushes than this are found sooner by a list.
         const MOST: usize = 100;
@@ -149,10 +154,7 @@ impl<'a> Report<'a> {
                 pushed.push(one);
             }
         }
-        if pushed.is_empty() {
-            pushed.push(json!({}));
-        }
-        json!({ "images": pushed })
+        if pushed.is_empty() { only_a_list_tells() } else { json!({ "images": pushed }) }
     }
 
     /// The repositories, for a note.

@@ -1,7 +1,8 @@
 //! The public keys of those who issue identity tokens: fetched ahead of need, kept as long as the issuer allows.
 //!
-//! This is the one place of the room that calls out. A delivery waits for it only when the keys were never had, or when
-//! its token names a key that is newer than they are; both at most once in a while, however many deliveries ask.
+//! This is the one place of the room that calls out. A delivery waits for it only when there are no keys to be used, or
+//! when its token names a key that is newer than they are; both at most once in a while, however many deliveries ask.
+//! Keys that are over are renewed by [`KeyStore::keep`], not by deliveries.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -84,12 +85,11 @@ impl KeyStore {
         Self(Arc::new(Shared { google, deadline, clock, client: OnceLock::new(), entries: Mutex::default() }))
     }
 
-    /// The keys, fetched if there are none that are good.
+    /// The keys, fetched if there are none to be used.
     pub(super) async fn get(&self, source: &Source) -> Result<Arc<Keys>, String> {
-        let held = self.entry(source).held();
-        match held.keys {
-            Some(keys) if held.good_until > Some(self.0.clock.now()) => Ok(keys),
-            _ => self.fetch(source, Duration::ZERO).await,
+        match self.usable(&self.entry(source).held()) {
+            Some(keys) => Ok(keys),
+            None => self.fetch(source, Duration::ZERO).await,
         }
     }
 
@@ -144,11 +144,16 @@ impl KeyStore {
 
     /// What is at hand: an issuer that is down for an hour does not make its tokens worthless.
     fn settled(&self, held: Held) -> Result<Arc<Keys>, String> {
-        let usable = held.good_until.is_some_and(|until| self.since(until) < GRACE);
-        match held.keys {
-            Some(keys) if usable => Ok(keys),
-            _ => Err(held.failure.unwrap_or_else(|| "they are too old".to_owned())),
+        match self.usable(&held) {
+            Some(keys) => Ok(keys),
+            None => Err(held.failure.unwrap_or_else(|| "they are too old".to_owned())),
         }
+    }
+
+    /// Keys that are good, or not over for long.
+    fn usable(&self, held: &Held) -> Option<Arc<Keys>> {
+        let in_time = held.good_until.is_some_and(|until| self.since(until) < GRACE);
+        held.keys.clone().filter(|_| in_time)
     }
 
     async fn ask(&self, source: &Source) -> Result<(Keys, Duration), String> {

@@ -47,7 +47,7 @@ pub fn router(state: ReceiverState) -> axum::Router {
 
 /// The Receivers that cannot be served as they and their Secrets stand, and why.
 pub fn unserved(objects: &Objects) -> Vec<(ObjectKey, NotReady)> {
-    let states = Routes::read(objects).state.into_iter();
+    let states = Routes::read(objects, &Routes::default()).state.into_iter();
     states.filter_map(|(key, state)| state.err().map(|problem| (key, problem))).collect()
 }
 

@@ -3,13 +3,15 @@
 //! Flux wakes everything a Receiver lists. So does this, except for what the payload proves to be untouched: a
 //! GitRepository that follows another repository or another ref, an ImageRepository or OCIRepository of another image.
 
+use std::collections::BTreeSet;
+
 use flux_api::{FluxObject, GitRepository, GitTarget, ObjectSelector, Receiver};
 use serde_json::{Value, json};
 
 use super::facts::{Change, FactKind, Facts};
-use super::images::{Report, watched};
+use super::images::{self, Report, watched};
 use super::provider::Provider;
-use crate::model::{Kind, ObjectKey, RepositoryId, short_name};
+use crate::model::{Kind, ObjectKey, RepositoryId, last_name, short_name};
 use crate::objects::Objects;
 
 /// What a delivery leads to.
@@ -37,7 +39,7 @@ pub(super) struct Listed {
 
 /// Each object once.
 pub(super) fn objects_of(listed: Vec<Listed>) -> Vec<std::sync::Arc<FluxObject>> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     listed.into_iter().map(|one| one.object).filter(|object| seen.insert(key_of(object))).collect()
 }
 
@@ -96,7 +98,7 @@ fn key_of(object: &FluxObject) -> ObjectKey {
     ObjectKey::new(object.kind(), object.namespace(), object.name())
 }
 
-/// Decides. `event` is the sender's word, where a header gives one.
+/// Decides. `event` is the word that `spec.events` is about, for senders that are filtered by it.
 pub(super) fn plan(
     receiver: &Receiver,
     provider: Provider,
@@ -109,7 +111,6 @@ pub(super) fn plan(
         return Plan::nothing("the receiver is suspended");
     }
     let events = &receiver.spec.events;
-    // A sender whose event stands in no header is not filtered, as in Flux.
     let is_listed = event.is_some_and(|event| events.iter().any(|one| one.eq_ignore_ascii_case(event)));
     if let Some(event) = event
         && !events.is_empty()
@@ -181,16 +182,16 @@ fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
     if changes.is_empty() || facts.repository_urls.is_empty() {
         return wake_all(facts, listed);
     }
-    let report = Report::read(facts, listed.iter().map(AsRef::as_ref));
-    let repositories: Vec<(&GitRepository, Option<RepositoryId>)> = listed
+    let names = urls.iter().map(RepositoryId::last_name).chain(shorts.iter().map(|short| last_name(short)));
+    let names: Vec<&str> = names.collect::<BTreeSet<_>>().into_iter().collect();
+    let ids: Vec<Option<RepositoryId>> = listed
         .iter()
-        .filter_map(|object| object.get::<GitRepository>())
-        .map(|one| (one, RepositoryId::parse(&one.spec.url)))
+        .map(|object| RepositoryId::parse_if_called(&object.get::<GitRepository>()?.spec.url, &names))
         .collect();
     let same = |id: &Option<RepositoryId>| id.as_ref().is_some_and(|id| urls.contains(id));
     // A forge is often reached by an inner name that its payloads do not know. If nobody follows the repository by
     // the names it has there, its path decides.
-    let by_full_name = repositories.iter().any(|(_, id)| same(id));
+    let by_full_name = ids.iter().any(same);
     let same_short = |id: &Option<RepositoryId>| {
         id.as_ref().is_some_and(|id| shorts.iter().any(|short| short == id.short()))
     };
@@ -199,12 +200,14 @@ fn wake_touched(facts: &Facts, listed: &[std::sync::Arc<FluxObject>]) -> Plan {
     let mut plan = Plan::default();
     let mut other_repository = 0_usize;
     let mut other_ref = 0_usize;
-    for object in listed {
+    for (object, id) in listed.iter().zip(&ids) {
         let Some(repository) = object.get::<GitRepository>() else {
-            plan.wake.push(wake(object, facts, &report));
+            // A git push names no image.
+            let hint = watched(object).map_or(Value::Null, |_| images::only_a_list_tells());
+            plan.wake.push((key_of(object), hint));
             continue;
         };
-        if !follows(&RepositoryId::parse(&repository.spec.url)) {
+        if !follows(id) {
             other_repository += 1;
             continue;
         }

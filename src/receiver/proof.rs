@@ -151,21 +151,20 @@ pub(super) enum Algorithm {
 /// Signatures that the body must fit: any of them, with any of the tokens.
 #[derive(Debug)]
 pub(super) struct BodyProof {
+    algorithm: Algorithm,
     signatures: Vec<Vec<u8>>,
     running: Vec<(Slot, Running)>,
-    /// By a hash that is on its way out although the sender could do better.
-    is_weak: bool,
 }
 
 impl BodyProof {
     fn new(algorithm: Algorithm, signatures: Vec<Vec<u8>>, tokens: &Tokens<'_>) -> Self {
         let running = tokens.iter().map(|(slot, token)| (*slot, Running::new(algorithm, token))).collect();
-        Self { signatures, running, is_weak: false }
+        Self { algorithm, signatures, running }
     }
 
-    /// Whether it is by SHA-1 where the sender could sign with something better.
-    pub(super) fn is_weak(&self) -> bool {
-        self.is_weak
+    /// By the hash that others than the token's holder may one day fit a body to.
+    pub(super) fn is_sha1(&self) -> bool {
+        self.algorithm == Algorithm::Sha1
     }
 
     /// Takes in the next bytes of the body as they came over the wire.
@@ -206,8 +205,7 @@ pub(super) fn prefixed_hex(value: &[u8], tokens: &Tokens<'_>, accept_sha1: bool)
         // What a forge sends that has been given no secret.
         return Err(Refused::Bad("the signature is empty"));
     }
-    let is_weak = algorithm == Algorithm::Sha1;
-    Ok(Proof::Body(BodyProof { is_weak, ..BodyProof::new(algorithm, vec![signature], tokens) }))
+    Ok(Proof::Body(BodyProof::new(algorithm, vec![signature], tokens)))
 }
 
 /// The hexadecimal HMAC-SHA1 alone, as Nexus sends it.
@@ -260,6 +258,8 @@ pub(super) fn standard_webhooks(
             let token = std::str::from_utf8(token).ok()?;
             Some((*slot, STANDARD.decode(token.strip_prefix(SIGNING_PREFIX).unwrap_or(token)).ok()?))
         })
+        // A key of no bytes is everybody's.
+        .filter(|(_, key)| !key.is_empty())
         .collect();
     let keys: Vec<(Slot, &[u8])> = keys.iter().map(|(slot, key)| (*slot, key.as_slice())).collect();
     let mut proof = BodyProof::new(Algorithm::Sha256, signatures, &keys);

@@ -24,7 +24,7 @@ impl ReceiverState {
     ///
     /// # Errors
     /// With the text for the person who asked, when its Receiver is gone or its facts cannot be read.
-    pub fn replay(&self, delivery: &Delivery, now: Timestamp) -> Result<Replay, String> {
+    pub async fn replay(&self, delivery: &Delivery, now: Timestamp) -> Result<Replay, String> {
         let summary = &delivery.summary;
         let key = &summary.receiver;
         let receiver = self
@@ -41,12 +41,14 @@ impl ReceiverState {
             listed
         } else {
             let request = request(provider, delivery)?;
-            let (kept, more) = filters.apply(listed, &request, None);
+            let evaluation = tokio::task::spawn_blocking(move || filters.apply(listed, &request, None));
+            let (kept, more) = evaluation.await.map_err(|_| "the agent is about to end".to_owned())?;
             problems.extend(more);
             kept
         };
         let listed = plan::objects_of(listed);
-        let event = Some(summary.event.as_str()).filter(|event| !event.is_empty());
+        // What was stored is the header's word, or the body's, as it was when the delivery came in.
+        let event = provider.filtered_event(Some(&summary.event), None);
         let plan = plan::plan(&receiver, provider, event, &facts, &listed, problems);
         let cause = Cause { kind: CauseKind::Replay, delivery: Some(summary.id.clone()) };
         let jobs = plan

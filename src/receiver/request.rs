@@ -115,7 +115,6 @@ pub(super) async fn handle(State(state): State<ReceiverState>, request: Request)
     let deadline = Instant::now() + state.settings().body_timeout;
     let received_at = state.now();
     let (head, body) = request.into_parts();
-    let address = client(&head.extensions, &head.headers, &state);
     let served = match route(&state, &head) {
         Ok(served) => served,
         Err(failure) => {
@@ -127,6 +126,7 @@ pub(super) async fn handle(State(state): State<ReceiverState>, request: Request)
     match delivery {
         Ok(answer) => answer,
         Err(failure) => {
+            let address = client(&head.extensions, &head.headers, &state);
             let throttled = note(&state, &served, &head.headers, address, &failure);
             failure.answer(throttled)
         }
@@ -188,6 +188,7 @@ async fn receive(
                 Ok(Err(Unproved::Refused(refused))) => return Err(Failure::Refused(refused)),
                 Ok(Err(Unproved::Denied(why))) => return Err(Failure::Denied(why)),
                 Ok(Err(Unproved::Keys(why))) => return Err(Failure::Keys(why)),
+                Ok(Err(Unproved::Busy)) => return Err(Failure::Busy),
                 Err(_) => return Err(Failure::TooSlow),
             }
         }
@@ -201,13 +202,20 @@ async fn receive(
     let body = timeout_at(deadline, read(state, body, &mut proof, &mut share))
         .await
         .unwrap_or(Err(Failure::TooSlow))?;
+    let body = Bytes::from(body);
     let slot = match proof {
         Proof::Given(slot) => slot,
         Proof::Body(running) => {
-            let is_weak = running.is_weak();
+            let is_sha1 = running.is_sha1();
             let slot = running.finish().map_err(Failure::Refused)?;
-            if is_weak {
-                state.note_weak_proof(&served.key);
+            // Nexus knows nothing else.
+            if is_sha1 && served.provider != Provider::Nexus && state.is_first_sha1(&served.key) {
+                tracing::warn!(
+                    receiver = %served.key,
+                    "deliveries for `{}` are signed with SHA-1 alone\nhint: let the sender sign with SHA-256, then \
+                     set `--accept-sha1=false`",
+                    served.key
+                );
             }
             slot
         }
@@ -218,8 +226,8 @@ async fn receive(
         return Err(Failure::ContentType);
     }
     let parsed = served.provider.parse(headers, &body).map_err(Failure::Malformed)?;
-    let (listed, problems) = wanted(state, served, headers, &body, &parsed, claims).await?;
-    record(state, served, headers, &body, parsed, &listed, problems, slot, received_at).await
+    let (listed, problems) = wanted(state, served, headers, &body, &parsed, claims, deadline).await?;
+    record(state, served, headers, body, parsed, &listed, problems, slot, received_at).await
 }
 
 /// The objects that the Receiver lists and its expressions let through, and what is wrong with either.
@@ -230,6 +238,7 @@ async fn wanted(
     body: &[u8],
     parsed: &Parsed,
     claims: Option<Map<String, Value>>,
+    deadline: Instant,
 ) -> Result<(Vec<Arc<FluxObject>>, Vec<String>), Failure> {
     let no_cross_namespace_refs = state.settings().no_cross_namespace_refs;
     let (listed, mut problems) = plan::listed(state.objects(), served.receiver(), no_cross_namespace_refs);
@@ -246,8 +255,8 @@ async fn wanted(
     let claims = claims.filter(|_| served.provider == Provider::GenericOidc);
     let filters = Arc::clone(&served.filters);
     // A second's worth of evaluation must not hold up other deliveries.
-    let evaluated =
-        tokio::task::spawn_blocking(move || filters.apply(listed, &request, claims.as_ref())).await;
+    let evaluation = tokio::task::spawn_blocking(move || filters.apply(listed, &request, claims.as_ref()));
+    let evaluated = timeout_at(deadline, evaluation).await.map_err(|_| Failure::Busy)?;
     let (kept, more) = evaluated.map_err(|_| Failure::Busy)?;
     problems.extend(more);
     Ok((plan::objects_of(kept), problems))
@@ -290,7 +299,7 @@ async fn record(
     state: &ReceiverState,
     served: &Served,
     headers: &HeaderMap,
-    body: &[u8],
+    body: Bytes,
     parsed: Parsed,
     listed: &[Arc<FluxObject>],
     problems: Vec<String>,
@@ -300,29 +309,36 @@ async fn record(
     let receiver = served.receiver();
     let provider = served.provider;
     let event_header = provider.event_header().and_then(|name| text_header(headers, name));
-    let plan = plan::plan(receiver, provider, event_header, &parsed.facts, listed, problems);
+    let filtered = provider.filtered_event(event_header, parsed.event.as_deref());
+    let plan = plan::plan(receiver, provider, filtered, &parsed.facts, listed, problems);
 
     let id = DeliveryId::generate();
-    let event = event_header.map(str::to_owned).or(parsed.event).unwrap_or_default();
+    let event = clean(event_header.or(parsed.event.as_deref()).unwrap_or_default());
     let sender_id = provider
         .id_headers()
         .iter()
         .find_map(|name| text_header(headers, name).map(str::to_owned))
         .or(parsed.id)
         .filter(|id| !id.is_empty());
-    let (dedup_key, same_for) = dedup(sender_id.as_deref(), body);
+    let (dedup_key, same_for) = dedup(sender_id.as_deref(), &body);
+    let body_size = body.len() as u64;
+    // A part keeps the whole in memory, so only the whole is shared.
+    let stored_body = match body.get(..state.settings().stored_body) {
+        Some(beginning) if beginning.len() < body.len() => Bytes::copy_from_slice(beginning),
+        _ => body,
+    };
     let delivery = NewDelivery {
         id: id.clone(),
         receiver: served.key.clone(),
         provider: provider.as_str().to_owned(),
-        event: clean(&event),
+        event: event.clone(),
         sender_id: sender_id.as_deref().map(clean),
         dedup_key,
         dedup_until: received_at.saturating_add(same_for).unwrap_or(Timestamp::MAX),
         received_at,
         headers: kept_headers(headers),
-        body: Bytes::copy_from_slice(&body[..body.len().min(state.settings().stored_body)]),
-        body_size: body.len() as u64,
+        body: stored_body,
+        body_size,
         facts: serde_json::to_value(&parsed.facts).unwrap_or(Value::Null),
         note: plan.note.clone(),
     };
@@ -339,7 +355,6 @@ async fn record(
         .collect();
     let count = jobs.len();
     let recorded = state.queue().record_delivery(delivery, jobs).await.map_err(Failure::Store)?;
-    let event = clean(&event);
     match recorded {
         Recorded::Stored(id) => {
             let outcome = if count == 0 { Outcome::Recorded } else { Outcome::Accepted };

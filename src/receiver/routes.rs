@@ -131,7 +131,7 @@ fn paths(tokens: Option<&Tokens>, key: &ObjectKey) -> Vec<String> {
 
 impl Served {
     pub(super) fn receiver(&self) -> &Receiver {
-        self.object.get::<Receiver>().expect("only Receivers are listed here")
+        receiver_of(&self.object)
     }
 
     pub(super) fn tokens(&self) -> Vec<(Slot, &[u8])> {
@@ -141,6 +141,20 @@ impl Served {
     fn paths(&self) -> Vec<String> {
         paths(self.tokens.as_ref(), &self.key)
     }
+
+    /// Tokens that end with a newline, most likely by mistake.
+    fn newlines(&self) -> impl Iterator<Item = Slot> {
+        let tokens = self.tokens.iter().flat_map(Tokens::all);
+        tokens.filter(|(_, token)| token.ends_with(b"\n")).map(|(slot, _)| slot)
+    }
+}
+
+fn warn_of_newline(key: &ObjectKey, slot: Slot) {
+    tracing::warn!(
+        receiver = %key,
+        key = slot.key(),
+        "the token of `{key}` ends with a newline, which is part of it, as in Flux: senders must use it too"
+    );
 }
 
 /// Where a path leads.
@@ -156,17 +170,62 @@ pub(super) enum Route {
 pub(super) struct Routes {
     by_path: HashMap<String, Route>,
     pub(super) state: BTreeMap<ObjectKey, Result<Vec<String>, NotReady>>,
+    /// For the next reading.
+    compiled: HashMap<ObjectKey, Compiled>,
+    /// Tokens that were warned of.
+    newlines: BTreeSet<(ObjectKey, Slot)>,
+}
+
+/// What the expressions of a Receiver were compiled to. It depends on nothing but the spec.
+#[derive(Clone, Debug)]
+struct Compiled {
+    object: Arc<FluxObject>,
+    filters: Result<Arc<Filters>, NotReady>,
+    /// Of a `generic-oidc` Receiver.
+    issuers: Option<Result<Issuers, NotReady>>,
+}
+
+impl Compiled {
+    fn new(object: &Arc<FluxObject>) -> Self {
+        let receiver = receiver_of(object);
+        let filters = Filters::compile(receiver).map(Arc::new);
+        let is_oidc = Provider::of(receiver.spec.receiver_type()) == Provider::GenericOidc;
+        Self {
+            object: Arc::clone(object),
+            filters: filters.map_err(|message| NotReady::Expression { message }),
+            issuers: is_oidc.then(|| Issuers::compile(receiver)),
+        }
+    }
+
+    fn is_of(&self, object: &FluxObject) -> bool {
+        receiver_of(&self.object).spec == receiver_of(object).spec
+    }
+}
+
+fn receiver_of(object: &FluxObject) -> &Receiver {
+    object.get::<Receiver>().expect("only Receivers are listed here")
 }
 
 impl Routes {
-    /// Reads all Receivers and their Secrets.
-    pub(super) fn read(objects: &Objects) -> Self {
+    /// Reads all Receivers and their Secrets. Expressions that are the same as `before` are not compiled again.
+    pub(super) fn read(objects: &Objects, before: &Self) -> Self {
         let mut routes = Self::default();
         let mut takers: BTreeMap<String, Vec<Arc<Served>>> = BTreeMap::new();
         for object in objects.list(Kind::Receiver) {
             let key = ObjectKey::new(Kind::Receiver, object.namespace(), object.name());
-            match serve(objects, &key, object) {
+            let compiled = before.compiled.get(&key).filter(|compiled| compiled.is_of(&object));
+            let compiled = compiled.cloned().unwrap_or_else(|| Compiled::new(&object));
+            let served = serve(objects, &key, object, &compiled);
+            routes.compiled.insert(key.clone(), compiled);
+            match served {
                 Ok(served) => {
+                    for slot in served.newlines() {
+                        let at = (key.clone(), slot);
+                        if !before.newlines.contains(&at) {
+                            warn_of_newline(&key, slot);
+                        }
+                        routes.newlines.insert(at);
+                    }
                     let served = Arc::new(served);
                     // The same token under two keys is one path.
                     for path in served.paths().into_iter().collect::<BTreeSet<_>>() {
@@ -233,25 +292,30 @@ impl From<NotReady> for Unfit {
     }
 }
 
-fn serve(objects: &Objects, key: &ObjectKey, object: Arc<FluxObject>) -> Result<Served, Unfit> {
-    let receiver = object.get::<Receiver>().expect("a list of Receivers holds Receivers");
+fn serve(
+    objects: &Objects,
+    key: &ObjectKey,
+    object: Arc<FluxObject>,
+    compiled: &Compiled,
+) -> Result<Served, Unfit> {
+    let receiver = receiver_of(&object);
     let provider = Provider::of(receiver.spec.receiver_type());
     let tokens = match provider {
         Provider::GenericOidc => None,
         _ => Some(tokens(objects, key, receiver)?),
     };
     let unfit = |problem| Unfit { problem, paths: paths(tokens.as_ref(), key) };
-    let filters = Filters::compile(receiver).map_err(|message| unfit(NotReady::Expression { message }))?;
-    let identity = match (provider, &tokens) {
-        (Provider::GenericOidc, _) => Some(Identity::Issuers(Issuers::compile(receiver).map_err(unfit)?)),
-        (Provider::Gcr, Some(tokens)) => {
+    let filters = compiled.filters.clone().map_err(unfit)?;
+    let issuers = compiled.issuers.clone().transpose().map_err(unfit)?;
+    let identity = match (provider, &tokens, issuers) {
+        (_, _, Some(issuers)) => Some(Identity::Issuers(issuers)),
+        (Provider::Gcr, Some(tokens), None) => {
             let name = receiver.spec.secret_ref.as_ref().map(|secret| secret.name.as_str());
             let shown = format!("{}/{}", key.namespace, name.unwrap_or_default());
             Some(google(&tokens.secret, &shown).map_err(unfit)?)
         }
         _ => None,
     };
-    let filters = Arc::new(filters);
     Ok(Served { key: key.clone(), object, provider, identity, filters, tokens })
 }
 
@@ -274,13 +338,6 @@ fn tokens(objects: &Objects, key: &ObjectKey, receiver: &Receiver) -> Result<Tok
         let token = secret.get(slot.key()).unwrap_or_default();
         if token.is_empty() {
             return Err(NotReady::EmptyToken { secret: shown, key: slot.key() });
-        }
-        if token.ends_with(b"\n") {
-            tracing::warn!(
-                receiver = %key,
-                key = slot.key(),
-                "the token of `{key}` ends with a newline, which is part of it, as in Flux: senders must use it too"
-            );
         }
     }
     Ok(Tokens { secret, slots })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -21,6 +21,7 @@ use crate::queue::Queue;
 /// Refusals remembered per Receiver.
 const REMEMBERED: usize = 100;
 const BRIEF: &str = "the lock is held for one look or one insert, which cannot panic";
+const READING: &str = "reading the routes cannot panic: what compiles expressions catches its own";
 
 /// Knobs of the receiver.
 #[derive(Clone, Debug)]
@@ -142,23 +143,29 @@ struct Shared {
     queue: Queue,
     clock: Clock,
     settings: ReceiverSettings,
-    changes: Mutex<broadcast::Receiver<Change>>,
-    routes: RwLock<Arc<Routes>>,
+    routing: Mutex<Routing>,
     budget: Budget,
     keys: KeyStore,
     failures: Mutex<Failures>,
     rejections: Mutex<BTreeMap<ObjectKey, VecDeque<Rejection>>>,
     counts: Mutex<BTreeMap<Counted, u64>>,
-    /// Receivers whose senders sign with SHA-1 alone, and of which that has been said.
-    weak: Mutex<BTreeSet<ObjectKey>>,
+    /// Receivers whose senders sign with SHA-1; each is warned of once.
+    sha1: Mutex<BTreeSet<ObjectKey>>,
+}
+
+/// The routes, and the changes that they do not know of yet.
+struct Routing {
+    changes: broadcast::Receiver<Change>,
+    routes: Arc<Routes>,
 }
 
 impl ReceiverState {
     /// Reads the Receivers; changes are noticed from then on.
     pub fn new(objects: Objects, queue: Queue, clock: Clock, settings: ReceiverSettings) -> Self {
         // Subscribed first, so that no change falls between the two.
-        let changes = Mutex::new(objects.subscribe());
-        let routes = RwLock::new(Arc::new(Routes::read(&objects)));
+        let changes = objects.subscribe();
+        let routes = Arc::new(Routes::read(&objects, &Routes::default()));
+        let routing = Mutex::new(Routing { changes, routes });
         let budget = Budget::new(settings.memory);
         let keys = KeyStore::new(settings.google_keys.clone(), settings.keys_deadline, clock.clone());
         Self(Arc::new(Shared {
@@ -166,14 +173,13 @@ impl ReceiverState {
             queue,
             clock,
             settings,
-            changes,
-            routes,
+            routing,
             budget,
             keys,
             failures: Mutex::default(),
             rejections: Mutex::default(),
             counts: Mutex::default(),
-            weak: Mutex::default(),
+            sha1: Mutex::default(),
         }))
     }
 
@@ -254,54 +260,27 @@ impl ReceiverState {
 
     /// The routes as they are now: read again if a Receiver or a Secret has changed since the last request.
     pub(super) fn routes(&self) -> Arc<Routes> {
-        if self.changed() {
-            let routes = Arc::new(Routes::read(&self.0.objects));
-            *self.0.routes.write().expect(BRIEF) = Arc::clone(&routes);
-            return routes;
+        let mut routing = self.0.routing.lock().expect(READING);
+        // Under the lock to the end: who has read an older state must not put it in the place of a newer one.
+        if routing.has_changed() {
+            routing.routes = Arc::new(Routes::read(&self.0.objects, &routing.routes));
         }
-        Arc::clone(&self.0.routes.read().expect(BRIEF))
-    }
-
-    fn changed(&self) -> bool {
-        let mut changes = self.lock(&self.0.changes);
-        let mut changed = false;
-        loop {
-            match changes.try_recv() {
-                Ok(Change { target, what }) => {
-                    changed |= match target {
-                        ChangeTarget::Object(key) => {
-                            key.kind == Kind::Receiver && what != ChangeKind::StatusChanged
-                        }
-                        ChangeTarget::Secret(..) => true,
-                        ChangeTarget::ConfigMap(..) | ChangeTarget::Namespace(_) => false,
-                    }
-                }
-                Err(TryRecvError::Lagged(_)) => changed = true,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return changed,
-            }
-        }
+        Arc::clone(&routing.routes)
     }
 
     pub(super) fn count(&self, receiver: Option<&ObjectKey>, outcome: Outcome, token: Option<Slot>) {
         *self.lock(&self.0.counts).entry((receiver.cloned(), outcome, token)).or_default() += 1;
     }
 
-    /// Says of a Receiver, once, that its sender signs with SHA-1 alone; false if that has been said.
-    pub(super) fn note_weak_proof(&self, receiver: &ObjectKey) -> bool {
-        let is_new = self.lock(&self.0.weak).insert(receiver.clone());
-        if is_new {
-            tracing::warn!(
-                receiver = %receiver,
-                "deliveries to `{receiver}` are signed with SHA-1 alone\nhint: let the sender sign with SHA-256; with `--accept-sha1=false` SHA-1 is refused"
-            );
-        }
-        is_new
-    }
-
     /// Notes a failed proof; false if there are too many to write each down.
     pub(super) fn failed(&self, receiver: &ObjectKey, address: Option<IpAddr>) -> bool {
         let now = self.now();
         self.lock(&self.0.failures).note(receiver, address, now)
+    }
+
+    /// Whether nobody has been told yet that a Receiver's sender signs with SHA-1.
+    pub(super) fn is_first_sha1(&self, receiver: &ObjectKey) -> bool {
+        self.lock(&self.0.sha1).insert(receiver.clone())
     }
 
     pub(super) fn remember(&self, receiver: &ObjectKey, rejection: Rejection) {
@@ -315,5 +294,27 @@ impl ReceiverState {
 
     fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
         mutex.lock().expect(BRIEF)
+    }
+}
+
+impl Routing {
+    /// Whether the routes are older than what they were read from. Each change is told once.
+    fn has_changed(&mut self) -> bool {
+        let mut changed = false;
+        loop {
+            match self.changes.try_recv() {
+                Ok(Change { target, what }) => {
+                    changed |= match target {
+                        ChangeTarget::Object(key) => {
+                            key.kind == Kind::Receiver && what != ChangeKind::StatusChanged
+                        }
+                        ChangeTarget::Secret(..) => true,
+                        ChangeTarget::ConfigMap(..) | ChangeTarget::Namespace(_) => false,
+                    }
+                }
+                Err(TryRecvError::Lagged(_)) => changed = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return changed,
+            }
+        }
     }
 }

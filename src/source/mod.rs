@@ -24,7 +24,7 @@ pub use git::{
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};
 pub use registry::{
-    DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest, is_tag,
+    DockerConfig, ImageName, RegistryCredentials, RegistryError, RegistryErrorKind, RegistryRequest,
 };
 
 pub(crate) use git::elements;

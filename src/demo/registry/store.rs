@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::model::is_tag;
+
 /// One blob.
 pub(super) const BLOB_BYTES: usize = 64 << 20;
 /// One manifest.
@@ -260,14 +262,6 @@ struct Wire {
 #[derive(Deserialize)]
 struct Reference {
     digest: String,
-}
-
-/// A tag as the API allows it.
-fn is_tag(text: &str) -> bool {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    text.len() <= 128
-        && text.bytes().next().is_some_and(is_word)
-        && text.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
 }
 
 /// A repository as the API allows it: lower case, digits and separators, in segments.

@@ -1,16 +1,29 @@
 //! The functions, and bounds on those that could make much out of little.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue};
 use cel::common::types::{CelBool, CelInt, CelList, CelString};
 use cel::common::value::Val;
 use cel::{Env, ExecutionError, IdedExpr, add_member_overload, add_overload, extensions};
+use gotemplate::sprig::regexp::GoRegex;
 
 /// No text made by `replace` is longer.
 const LONGEST_TEXT: usize = 4 << 20;
-/// What `replace` is called once it is bounded.
+/// What functions are called once they are bounded.
 const REPLACE: &str = "@replace";
+const INDEX_OF: &str = "@indexOf";
+const LAST_INDEX_OF: &str = "@lastIndexOf";
+const MATCHES: &str = "@matches";
+const MATCHES_DATA: &str = "@matchesData";
+
+/// Bytes that a compiled regular expression may take, if it stands in the expression …
+pub(super) const LARGEST_PATTERN: usize = 256 << 10;
+/// … and if it comes out of the data.
+pub(super) const LARGEST_PATTERN_OF_DATA: usize = 16 << 10;
+/// Compiled regular expressions that are kept: more than the expressions of one delivery have.
+const PATTERNS: usize = 64;
 
 /// Built once: it is the same for every expression.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -56,7 +69,8 @@ fn intersects<'v>(one: &CelList<'v>, other: &CelList<'v>) -> CelBool {
     one.inner().iter().any(|entry| is_in(entry.as_ref(), other)).into()
 }
 
-/// `replace` of an empty text, or of a short one by a long one, multiplies lengths.
+/// `replace` of an empty text, or of a short one by a long one, multiplies lengths; so does looking for one long text
+/// in another place by place; and a regular expression is compiled each time.
 fn bounded(env: &mut Env) -> Result<(), cel::DeclarationError> {
     add_member_overload!(
         env,
@@ -67,7 +81,118 @@ fn bounded(env: &mut Env) -> Result<(), cel::DeclarationError> {
         env,
         fn replace_some: (CelString, CelString, CelString, CelInt) -> Result<CelString>,
         name = REPLACE
-    )
+    )?;
+    add_member_overload!(env, fn index_of: (CelString, CelString) -> CelInt, name = INDEX_OF)?;
+    add_member_overload!(
+        env,
+        fn index_of_after: (CelString, CelString, CelInt) -> Result<CelInt>,
+        name = INDEX_OF
+    )?;
+    add_member_overload!(env, fn last_index_of: (CelString, CelString) -> CelInt, name = LAST_INDEX_OF)?;
+    add_member_overload!(
+        env,
+        fn last_index_of_before: (CelString, CelString, CelInt) -> Result<CelInt>,
+        name = LAST_INDEX_OF
+    )?;
+    add_overload!(env, fn matches: (CelString, CelString) -> Result<CelBool>, name = MATCHES)?;
+    add_member_overload!(env, fn matches: (CelString, CelString) -> Result<CelBool>, name = MATCHES)?;
+    add_overload!(env, fn matches_data: (CelString, CelString) -> Result<CelBool>, name = MATCHES_DATA)?;
+    add_member_overload!(env, fn matches_data: (CelString, CelString) -> Result<CelBool>, name = MATCHES_DATA)
+}
+
+/// Where a text begins that stands so many bytes into another, in characters.
+fn place(text: &str, found: Option<usize>) -> i64 {
+    found.map_or(-1, |at| i64::try_from(text[..at].chars().count()).unwrap_or(i64::MAX))
+}
+
+/// So many characters into a text, in bytes. Only the end is beyond the last of them.
+fn offset(text: &str, function: &'static str, characters: i64) -> Result<usize, ExecutionError> {
+    let out_of_range =
+        || ExecutionError::function_error(function, format!("index out of range: {characters}"));
+    let n = usize::try_from(characters).map_err(|_| out_of_range())?;
+    text.char_indices().nth(n).map(|(at, _)| at).ok_or_else(out_of_range)
+}
+
+fn index_of(text: &CelString<'_>, part: &CelString<'_>) -> CelInt {
+    place(text.inner(), text.inner().find(part.inner())).into()
+}
+
+fn index_of_after(
+    text: &CelString<'_>,
+    part: &CelString<'_>,
+    after: &CelInt,
+) -> Result<CelInt, ExecutionError> {
+    let (text, part, after) = (text.inner(), part.inner(), *after.inner());
+    if part.is_empty() && after >= 0 {
+        return Ok(after.min(place(text, Some(text.len()))).into());
+    }
+    let from = offset(text, "indexOf", after)?;
+    Ok(place(text, text[from..].find(part).map(|at| from + at)).into())
+}
+
+fn last_index_of(text: &CelString<'_>, part: &CelString<'_>) -> CelInt {
+    place(text.inner(), text.inner().rfind(part.inner())).into()
+}
+
+fn last_index_of_before(
+    text: &CelString<'_>,
+    part: &CelString<'_>,
+    before: &CelInt,
+) -> Result<CelInt, ExecutionError> {
+    let (text, part, before) = (text.inner(), part.inner(), *before.inner());
+    if part.is_empty() && before >= 0 {
+        return Ok(before.min(place(text, Some(text.len()))).into());
+    }
+    // It may begin there, at the latest.
+    let last = offset(text, "lastIndexOf", before)?;
+    let mut end = last.saturating_add(part.len()).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Ok(place(text, text[..end].rfind(part)).into())
+}
+
+fn matches(text: &CelString<'_>, wanted: &CelString<'_>) -> Result<CelBool, ExecutionError> {
+    matches_within(text.inner(), wanted.inner(), LARGEST_PATTERN)
+}
+
+fn matches_data(text: &CelString<'_>, wanted: &CelString<'_>) -> Result<CelBool, ExecutionError> {
+    matches_within(text.inner(), wanted.inner(), LARGEST_PATTERN_OF_DATA)
+}
+
+fn matches_within(text: &str, wanted: &str, largest: usize) -> Result<CelBool, ExecutionError> {
+    let pattern = pattern(wanted, largest).map_err(|why| ExecutionError::function_error("matches", why))?;
+    Ok(pattern.is_match(text.as_bytes()).into())
+}
+
+/// A regular expression as Go reads it, which is not as Rust does: `\d` is ASCII's, for one.
+pub(super) fn pattern(text: &str, largest: usize) -> Result<Arc<GoRegex>, String> {
+    static KEPT: LazyLock<Mutex<HashMap<String, Arc<GoRegex>>>> = LazyLock::new(Mutex::default);
+    // Whoever panicked has left a map of whole entries.
+    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if largest == LARGEST_PATTERN
+        && let Some(pattern) = kept().get(text)
+    {
+        return Ok(Arc::clone(pattern));
+    }
+    let pattern = GoRegex::within(text.as_bytes(), largest).map_err(|error| error.to_string())?;
+    let pattern = Arc::new(pattern);
+    if largest == LARGEST_PATTERN {
+        let mut kept = kept();
+        if kept.len() >= PATTERNS {
+            kept.clear();
+        }
+        kept.insert(text.to_owned(), Arc::clone(&pattern));
+    }
+    Ok(pattern)
+}
+
+/// The regular expression of a call to `matches`, where it is part of the expression.
+pub(super) fn literal_pattern(call: &CallExpr) -> Option<&str> {
+    match &call.args.last()?.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        _ => None,
+    }
 }
 
 fn replace(
@@ -100,11 +225,18 @@ fn replaced(text: &str, from: &str, to: &str, count: usize) -> Result<CelString<
 
 /// Puts the bounded functions in the place of those that are not.
 pub(super) fn bound(tree: &mut IdedExpr) {
-    if let Expr::Call(call) = &mut tree.expr
-        && call.target.is_some()
-        && call.func_name == "replace"
-    {
-        REPLACE.clone_into(&mut call.func_name);
+    if let Expr::Call(call) = &mut tree.expr {
+        let name = match (call.func_name.as_str(), call.target.is_some()) {
+            ("replace", true) => Some(REPLACE),
+            ("indexOf", true) => Some(INDEX_OF),
+            ("lastIndexOf", true) => Some(LAST_INDEX_OF),
+            ("matches", _) if literal_pattern(call).is_some() => Some(MATCHES),
+            ("matches", _) => Some(MATCHES_DATA),
+            _ => None,
+        };
+        if let Some(name) = name {
+            name.clone_into(&mut call.func_name);
+        }
     }
     each_child_mut(&mut tree.expr, &mut bound);
 }

@@ -119,6 +119,140 @@ fn s21_an_expression_that_would_cost_too_much_is_refused_before_it_runs() {
 }
 
 #[test]
+fn s21_looking_through_text_is_counted_by_its_length() {
+    let many: Vec<Value> = (0..20_000).map(Value::from).collect();
+    let req = json!({"l": many, "s": "x".repeat(100_000), "t": "y".repeat(100_000), "few": ["a", "b"],
+        "texts": vec!["z".repeat(1000); 1000], "p": "^v"});
+    let data = Data::default().with("req", &req).with("res", &json!({}));
+    let started = std::time::Instant::now();
+    for text in [
+        "req.l.all(a, req.s.indexOf('y') < 0)",
+        "req.l.all(a, req.s.lastIndexOf('y', 7) < 0)",
+        "req.l.all(a, req.s.charAt(9) == 'x')",
+        "req.l.all(a, req.s.size() > 0)",
+        "req.l.all(a, size(req.s) > 0)",
+        "req.l.all(a, req.s.contains(req.t) == false)",
+        "req.l.all(a, req.s.startsWith(req.s))",
+        "req.l.all(a, req.s.endsWith(req.s))",
+        "req.l.all(a, req.s < req.t)",
+        "req.l.all(a, req.s.matches('y$') == false)",
+        "req.l.all(a, matches(req.s, 'y$') == false)",
+        "req.l.all(a, 'v1'.matches(req.p))",
+        "req.l.all(a, req.s.split('x').size() > 0)",
+        "req.l.all(a, req.texts.join('') != '')",
+        "req.l.all(a, '%s'.format([req.texts]) != '')",
+        "req.l.all(a, req == req)",
+        "req.l.map(a, req.s).all(t, t.contains('x'))",
+        "[req.s, req.s].map(a, a).all(t, req.l.all(b, t.contains('x')))",
+        "req.l.all(a, req.texts == req.texts)",
+        "req.l.all(a, req in [req, req])",
+        "req.l.all(a, (req.l + req.l).size() > 0)",
+    ] {
+        let error = Expression::boolean(text, VARIABLES).unwrap().holds(&data).unwrap_err();
+        assert!(error.contains("would cost too much"), "{text}: {error}");
+    }
+    assert!(started.elapsed().as_secs() < 5);
+    // What is looked at once, or is short, may be long or many.
+    for text in [
+        "req.s.indexOf('y') < 0 && req.s.lastIndexOf(req.t) < 0 && !req.s.matches('y+$') && req.s != req.t",
+        "req.l.all(a, a != 7.5 || a in [1.0, 7.5])",
+        "req.texts.exists(t, t != req.p)",
+        "req.texts.all(t, t.contains('z') && t.matches('^z+$') && t.upperAscii() != 'Z')",
+        "req == req",
+    ] {
+        assert_eq!(Expression::boolean(text, VARIABLES).unwrap().holds(&data), Ok(true), "{text}");
+    }
+    // For many objects it is too much where it is not for one.
+    let costly = Expression::boolean("req.s.reverse() != req.t", VARIABLES).unwrap();
+    assert_eq!(costly.holds(&data), Ok(true));
+    let error = costly.holds(&data.clone().one_of(100_000)).unwrap_err();
+    assert!(error.contains("would cost too much"), "{error}");
+}
+
+#[test]
+fn s21_the_costliest_that_is_allowed_ends_soon() {
+    let started = std::time::Instant::now();
+    let many: Vec<Value> = (0..20_000).map(|n| json!(format!("v{n}"))).collect();
+    let data = Data::default().with("req", &json!({"l": many})).with("res", &json!({}));
+    // The pattern is compiled once.
+    let text = "req.l.all(a, a.matches('^v([0-9]+|[a-z]+)(\\\\.[0-9]+)*$'))";
+    assert_eq!(Expression::boolean(text, VARIABLES).unwrap().holds(&data), Ok(true));
+    // Each place is right but for its end.
+    let req = json!({"s": "a".repeat(2_000_000), "t": format!("{}b", "a".repeat(1_000_000))});
+    let data = Data::default().with("req", &req).with("res", &json!({}));
+    for text in [
+        "req.s.indexOf(req.t) == -1",
+        "req.s.indexOf(req.t, 1000) == -1",
+        "req.s.lastIndexOf(req.t) == -1",
+        "req.s.lastIndexOf(req.t, 1000000) == -1",
+        "!req.s.contains(req.t)",
+    ] {
+        assert_eq!(Expression::boolean(text, VARIABLES).unwrap().holds(&data), Ok(true), "{text}");
+    }
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}
+
+/// The examples of cel-go's `ext.Strings()`, and text that is not ASCII.
+#[test]
+fn places_in_text_are_cel_gos() {
+    for text in [
+        "'hello mellow'.indexOf('') == 0",
+        "'hello mellow'.indexOf('ello') == 1",
+        "'hello mellow'.indexOf('jello') == -1",
+        "'hello mellow'.indexOf('', 2) == 2",
+        "'hello mellow'.indexOf('ello', 2) == 7",
+        "'hello mellow'.lastIndexOf('') == 12",
+        "'hello mellow'.lastIndexOf('ello') == 7",
+        "'hello mellow'.lastIndexOf('jello') == -1",
+        "'hello mellow'.lastIndexOf('ello', 6) == 1",
+        "'t\u{e4}st \u{2713}t\u{e4}st'.indexOf('\u{e4}s', 2) == 7 && 't\u{e4}st'.indexOf('st') == 2",
+        "'\u{e4}\u{e4}\u{e4}\u{e4}'.lastIndexOf('\u{e4}', 2) == 2 && '\u{e4}\u{e4}'.lastIndexOf('\u{e4}\u{e4}') == 0",
+        "'a\u{2713}'.lastIndexOf('a', 0) == 0 && 'a'.lastIndexOf('ab') == -1",
+    ] {
+        assert_eq!(holds(text), Ok(true), "{text}");
+    }
+    for text in [
+        "'hello mellow'.indexOf('ello', 20) == 1",
+        "'hello mellow'.indexOf('ello', 12) == 1",
+        "'hello mellow'.indexOf('', -1) == 1",
+        "'hello mellow'.lastIndexOf('ello', -1) == 1",
+        "'hello mellow'.lastIndexOf('ello', 12) == 1",
+    ] {
+        assert!(holds(text).unwrap_err().contains("index out of range: "), "{text}");
+    }
+}
+
+#[test]
+fn regular_expressions_are_gos() {
+    for (text, expected) in [
+        ("req.tag.matches('^\\\\d+\\\\.')", true),
+        ("matches(req.tag, '1$') && !matches(req.tag, '^0')", true),
+        ("'\u{661}'.matches('^\\\\d$') || '\u{e4}'.matches('^\\\\w$')", false),
+        ("'a.b'.matches('^\\\\Qa.b\\\\E$')", true),
+        ("req.tag.matches('^' + req.tag + '$')", true),
+    ] {
+        assert_eq!(holds(text), Ok(expected), "{text}");
+    }
+    for (text, message) in [
+        (
+            "req.tag.matches('[')",
+            "failed to create CEL program: error parsing regexp: missing closing ]: `[`",
+        ),
+        (
+            "req.tag.matches('a(?=b)')",
+            "failed to create CEL program: error parsing regexp: invalid or unsupported Perl syntax: `(?=`",
+        ),
+    ] {
+        let error = Expression::boolean(text, VARIABLES).unwrap_err();
+        assert_eq!(error, message, "as in Flux, before the first delivery");
+    }
+    let large = Expression::boolean("req.tag.matches('(\\\\pL{100}){10}')", VARIABLES).unwrap_err();
+    assert!(large.starts_with("failed to create CEL program: error parsing regexp: "), "{large}");
+    let of_data = holds("req.tag.matches('(' + req.tag)").unwrap_err();
+    assert!(of_data.contains("error parsing regexp: missing closing ): `(1.0.1`"), "{of_data}");
+}
+
+#[test]
 fn s21_an_expression_that_is_too_long_or_too_deep_is_refused() {
     let nested = |open: &str, close: &str, n: usize| format!("{}true{}", open.repeat(n), close.repeat(n));
     for text in [

@@ -59,8 +59,11 @@ struct Probe {
 }
 
 pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Parsed {
-    // What looks like a report and is none is a body of any shape again.
-    report(headers, body).filter(|parsed| parsed.facts.registry).unwrap_or_else(|| simple(body).into())
+    // What looks like a report and names no image is a body of any shape again: a script may write `events`, too.
+    let names_an_image = |Parsed { facts, .. }: &Parsed| {
+        facts.registry && (facts.repository.is_some() || facts.image_changes().next().is_some())
+    };
+    report(headers, body).filter(names_an_image).unwrap_or_else(|| simple(body).into())
 }
 
 /// A registry's report by its shape: most of them can be told to send to any address.
@@ -87,7 +90,7 @@ fn report(headers: &HeaderMap, body: &[u8]) -> Option<Parsed> {
     } else if probe.updated_tags.is_some() {
         quay::parse(body).ok()
     } else if probe.target.is_some() && probe.action.is_some() {
-        acr::parse(body).ok().filter(|parsed| parsed.facts.repository.is_some())
+        acr::parse(body).ok()
     } else {
         None
     }
@@ -138,6 +141,9 @@ mod tests {
             b"{\"ref\":{}}",
             b"ref=main",
             b"{\"events\":7}",
+            b"{\"events\":[]}",
+            b"{\"events\":[{\"type\":\"x\"}]}",
+            b"{\"event_data\":{\"a\":1}}",
             b"{\"specversion\":\"1.0\",\"type\":\"x\"}",
             b"{\"target\":[],\"action\":\"push\"}",
             b"{\"updated_tags\":7}",

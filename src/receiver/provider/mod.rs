@@ -186,6 +186,16 @@ impl Provider {
         }
     }
 
+    /// The event that `spec.events` filters by: the header's word, or the body's if the header is missing. `None` for
+    /// senders that are not filtered. An event without a name is on no list.
+    pub(super) fn filtered_event<'a>(
+        self,
+        header: Option<&'a str>,
+        body: Option<&'a str>,
+    ) -> Option<&'a str> {
+        self.event_header().map(|_| header.or(body).unwrap_or_default())
+    }
+
     /// The headers that may carry the sender's delivery id, best first. It must stay the same when the sender tries
     /// again: `X-Gitlab-Event-UUID` is shared by chained hooks and `X-Gitlab-Webhook-UUID` is new each time, so neither.
     pub(super) fn id_headers(self) -> &'static [&'static str] {

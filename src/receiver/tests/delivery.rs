@@ -31,6 +31,35 @@ async fn a_push_wakes_the_source_that_follows_the_branch_with_the_commit() {
 }
 
 #[tokio::test]
+async fn a_git_push_names_no_tag_to_an_image_repository() {
+    let world = World::start().await;
+    let both = r#"
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: both, namespace: flux-system}
+spec:
+  type: github
+  secretRef: {name: token}
+  resources: [{kind: ImageRepository, name: app}, {kind: GitRepository, name: app}, {kind: GitRepository, name: docs}, {kind: HelmRepository, name: charts}]
+"#;
+    assert!(world.objects.put_manifests("both.yaml", both).await.is_empty());
+    let body = github_push("org/app", "refs/heads/main", COMMIT);
+    world.send(post(&world.path("both"), &github("s3cret", "1", &body), &body)).await;
+    let hints: Vec<(String, Value)> =
+        world.work().await.into_iter().map(|job| (job.object.to_string(), job.payload)).collect();
+    let push = json!({"push": {"ref": "refs/heads/main", "commit": COMMIT, "url": "https://github.com/org/app.git"}});
+    assert_eq!(
+        hints,
+        [
+            ("GitRepository/flux-system/app".to_owned(), push),
+            ("HelmRepository/flux-system/charts".to_owned(), Value::Null),
+            ("ImageRepository/flux-system/app".to_owned(), json!({"images": [{}]})),
+        ]
+    );
+    world.end().await;
+}
+
+#[tokio::test]
 async fn what_was_answered_is_on_disk() {
     let world = World::start().await;
     assert_eq!(push(&world, "1", "org/app", "refs/heads/main").await.status, 200);
@@ -131,6 +160,66 @@ async fn unlisted_events_pings_and_suspended_receivers_are_recorded_and_answered
     world.end().await;
 }
 
+/// Whom the newest delivery would wake if it were replayed.
+async fn replayed(world: &World) -> Vec<String> {
+    let newest = world.queue.list_deliveries(&DeliveryFilter::default(), 1).await.unwrap().remove(0);
+    let delivery = world.queue.delivery(&newest.id).await.unwrap().unwrap();
+    let replay = world.state.replay(&delivery, world.clock.now()).await.unwrap();
+    let mut names: Vec<String> = replay.jobs.into_iter().map(|job| job.object.to_string()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_replay_is_filtered_by_the_event_as_the_delivery_was() {
+    let world = World::start().await;
+    let listing = |name: &str, kind: &str| {
+        format!(
+            r#"
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {{name: {name}, namespace: flux-system}}
+spec: {{type: {kind}, events: [dev.cdevents.build.started.0.1.0, push, x], secretRef: {{name: token}}, resources: [{{kind: ImageRepository, name: app}}]}}
+"#
+        )
+    };
+    let receivers =
+        [listing("hub", "harbor"), listing("ci", "cdevents"), listing("forge", "github")].concat();
+    assert!(world.objects.put_manifests("listing.yaml", &receivers).await.is_empty());
+    let harbor = r#"{"type":"PUSH_ARTIFACT","event_data":{"resources":[{"tag":"1","resource_url":"registry.example.com/org/app:1"}]}}"#;
+    let event = |kind: &str, id: &str| {
+        format!(
+            r#"{{"context":{{"id":"{kind}-{id}","source":"/s","type":"dev.cdevents.{kind}","timestamp":"2026-03-01T12:00:00Z"}},"subject":{{"id":"x"}}}}"#
+        )
+    };
+    let signed = |body: &str, named: bool| {
+        let mut headers = github("s3cret", if named { "1" } else { "2" }, body.as_bytes());
+        headers.retain(|(name, _)| named || *name != "x-github-event");
+        headers
+    };
+    let harbors = vec![("authorization", "s3cret".to_owned())];
+    let event = |kind: &str| ["1", "2"].map(|id| event(kind, id));
+    let (started, finished) = (event("build.started.0.1.0"), event("build.finished.0.1.0"));
+    let with_type = |kind: &str| vec![("ce-type", format!("dev.cdevents.{kind}"))];
+    for (receiver, headers, body, wakes) in [
+        ("hub", harbors, harbor, true),
+        ("ci", with_type("build.started.0.1.0"), finished[0].as_str(), true),
+        ("ci", with_type("build.finished.0.1.0"), started[0].as_str(), false),
+        ("ci", Vec::new(), started[1].as_str(), true),
+        ("ci", Vec::new(), finished[1].as_str(), false),
+        ("forge", signed(r#"{"a":1}"#, true), r#"{"a":1}"#, true),
+        ("forge", signed(r#"{"a":2}"#, false), r#"{"a":2}"#, false),
+    ] {
+        assert_eq!(world.send(post(&world.path(receiver), &headers, body.as_bytes())).await.status, 200);
+        let woken: Vec<String> = world.work().await.iter().map(|job| job.object.to_string()).collect();
+        assert_eq!(woken.len(), usize::from(wakes), "{receiver} {headers:?} {body}");
+        assert_eq!(replayed(&world).await, woken, "{receiver} {headers:?} {body}");
+        world.clock.advance(Duration::from_secs(61));
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn without_a_list_of_events_every_event_wakes_what_is_listed_as_in_flux() {
     let world = World::start().await;
@@ -170,10 +259,16 @@ async fn an_image_push_wakes_what_is_listed_with_the_tag_for_the_image_it_watche
 #[tokio::test]
 async fn a_generic_body_wakes_all_that_is_listed_whatever_it_says() {
     let world = World::start().await;
-    for (n, body) in
-        [&b""[..], b"anything", br#"{"ref":"refs/heads/other","repository":"https://x.example/y/z"}"#]
-            .iter()
-            .enumerate()
+    for (n, body) in [
+        &b""[..],
+        b"anything",
+        br#"{"ref":"refs/heads/other","repository":"https://x.example/y/z"}"#,
+        br#"{"events":[]}"#,
+        br#"{"events":[{"type":"x"}]}"#,
+        br#"{"event_data":{"a":1}}"#,
+    ]
+    .iter()
+    .enumerate()
     {
         assert_eq!(world.send(post(&world.path("generic"), &[], body)).await.status, 200);
         assert_eq!(world.claim().await.len(), 1, "{n}");
@@ -219,13 +314,7 @@ async fn gitlab_with_its_token_and_with_a_signing_token() {
         let headers = sign(Provider::GitLab, token.as_bytes(), body.as_bytes(), "msg_1", world.clock.now());
         let path = world.path(receiver);
         assert_eq!(world.send(post(&path, &headers, body.as_bytes())).await.status, 200, "{receiver}");
-        let jobs = world.claim().await;
-        assert_eq!(jobs.len(), 1, "{receiver}");
-        world
-            .queue
-            .finish(&jobs[0].lease, crate::queue::JobResult::of(crate::queue::JobOutcome::Done))
-            .await
-            .unwrap();
+        assert_eq!(world.work().await.len(), 1, "{receiver}");
     }
     // A signing token sent in clear is no proof, and a signature is one for five minutes only.
     let path = world.path("signing");
@@ -267,6 +356,83 @@ async fn receivers_and_secrets_that_change_are_noticed_at_the_next_request() {
     assert_eq!(world.send(post(&path, &[], b"2")).await.status, 404);
     let path = hook_path(b"n3w", "generic", "flux-system");
     assert_eq!(world.send(post(&path, &[], b"3")).await.status, 200);
+    world.end().await;
+}
+
+/// A Receiver with an expression, and its Secret.
+fn filtered(token: &str, name: &str) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Secret
+metadata: {{name: filtered, namespace: flux-system}}
+stringData: {{token: "{token}"}}
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {{name: filtered, namespace: flux-system}}
+spec:
+  type: generic
+  secretRef: {{name: filtered}}
+  resourceFilter: "res.metadata.name != '{name}'"
+  resources: [{{kind: GitRepository, name: app}}]
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn routes_never_go_back_to_what_they_were() {
+    let world = World::start().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (state, stop) = (world.state.clone(), stop.clone());
+            tokio::task::spawn_blocking(move || {
+                while !stop.is_cancelled() {
+                    state.readiness();
+                }
+            })
+        })
+        .collect();
+    for n in 0..100 {
+        // Two changes at once: who reads the first must not overwrite who reads the second.
+        for token in [format!("{n}"), format!("{n}-again")] {
+            let manifests = filtered(&token, &token);
+            assert!(world.objects.put_manifests("filtered.yaml", &manifests).await.is_empty());
+        }
+        let path = hook_path(format!("{n}-again").as_bytes(), "filtered", "flux-system");
+        for _ in 0..10 {
+            assert_eq!(world.state.path_of(&key("filtered")), Ok(path.clone()));
+            tokio::task::yield_now().await;
+        }
+    }
+    stop.cancel();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_expression_is_compiled_once_however_often_secrets_change() {
+    let world = World::start().await;
+    let served = |token: &str| {
+        let routes = world.state.routes();
+        match routes.find(&hook_path(token.as_bytes(), "filtered", "flux-system")) {
+            Some(routes::Route::To(served)) => std::sync::Arc::clone(served),
+            other => panic!("{other:?}"),
+        }
+    };
+    let put = async |token: &str, name: &str| {
+        assert!(world.objects.put_manifests("f.yaml", &filtered(token, name)).await.is_empty());
+        served(token)
+    };
+    let first = put("1", "a").await;
+    let rotated = put("2", "a").await;
+    assert!(std::sync::Arc::ptr_eq(&first.filters, &rotated.filters));
+    assert_eq!(rotated.tokens()[0].1, b"2");
+    let changed = put("2", "b").await;
+    assert!(!std::sync::Arc::ptr_eq(&first.filters, &changed.filters));
     world.end().await;
 }
 

@@ -215,29 +215,57 @@ async fn keys_are_fetched_once_and_kept_as_long_as_the_issuer_says() {
     assert_eq!(status(&world, &token, 6).await, 200);
     assert_eq!(issuer.asked(), 1);
     world.clock.advance(Duration::from_secs(2));
+    // Ten minutes are over: the keeper asks, and nobody waits for it.
+    issuer.set(Mood::Silent);
     assert_eq!(status(&world, &token, 7).await, 200);
-    assert_eq!(issuer.asked(), 2, "ten minutes are over");
+    assert_eq!(issuer.asked(), 1, "no delivery asks while keys are at hand");
+    issuer.set(Mood::Well);
+    let keeper = Keeper::start(&world);
+    keeper.has_asked(&issuer, 2).await;
+    assert_eq!(status(&world, &token, 8).await, 200);
+    assert_eq!(issuer.asked(), 2);
+    keeper.stop().await;
     world.end().await;
+}
+
+/// The task that renews keys, as the agent runs it.
+struct Keeper {
+    stop: tokio_util::sync::CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Keeper {
+    fn start(world: &World) -> Self {
+        let stop = tokio_util::sync::CancellationToken::new();
+        Self { task: tokio::spawn(world.state.clone().keep_keys(stop.clone())), stop }
+    }
+
+    async fn has_asked(&self, issuer: &Issuer, times: usize) {
+        tokio::time::timeout(Duration::from_secs(20), async {
+            while issuer.asked() < times {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("the keeper asks by itself");
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn keys_are_fetched_before_a_delivery_needs_them() {
     let issuer = Issuer::start().await;
     let world = world(&issuer).await;
-    let stop = tokio_util::sync::CancellationToken::new();
-    let keeper = tokio::spawn(world.state.clone().keep_keys(stop.clone()));
+    let keeper = Keeper::start(&world);
     let token = issuer.token(&claims());
-    tokio::time::timeout(Duration::from_secs(20), async {
-        while issuer.asked() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .expect("the keeper asks by itself");
+    keeper.has_asked(&issuer, 1).await;
     assert_eq!(status(&world, &token, 1).await, 200);
     assert_eq!(issuer.asked(), 1);
-    stop.cancel();
-    keeper.await.unwrap();
+    keeper.stop().await;
     world.end().await;
 }
 

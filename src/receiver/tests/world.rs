@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::objects::Objects;
-use crate::queue::{LeasedJob, Queue, QueueSettings};
+use crate::queue::{JobOutcome, JobResult, LeasedJob, Queue, QueueSettings};
 
 /// A Receiver of each kind, its Secret, and sources that follow something.
 pub(super) const MANIFESTS: &str = r#"
@@ -167,6 +167,15 @@ impl World {
     pub(super) async fn claim(&self) -> Vec<LeasedJob> {
         let mut jobs = self.queue.claim(100, "test", Duration::from_secs(60)).await.unwrap();
         jobs.sort_by(|a, b| a.object.cmp(&b.object));
+        jobs
+    }
+
+    /// Takes every job and does it at once, so that the next delivery finds nothing pending.
+    pub(super) async fn work(&self) -> Vec<LeasedJob> {
+        let jobs = self.claim().await;
+        for job in &jobs {
+            self.queue.finish(&job.lease, JobResult::of(JobOutcome::Done)).await.unwrap();
+        }
         jobs
     }
 

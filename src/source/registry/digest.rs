@@ -8,9 +8,8 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::error::RegistryErrorKind as Kind;
 use super::limits;
-use super::reference::is_digest;
 use super::session::{Session, body, failure};
-use crate::model::Digest;
+use crate::model::{Digest, is_digest};
 use crate::source::git::shown;
 
 /// Every form of manifest. Without it some registries make an old form up, with another digest.

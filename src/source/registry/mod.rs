@@ -25,13 +25,13 @@ use url::Url;
 
 pub use self::credentials::{DockerConfig, RegistryCredentials};
 pub use self::error::{RegistryError, RegistryErrorKind};
-pub use self::reference::{ImageName, is_tag};
+pub use self::reference::ImageName;
 
 use self::challenge::Challenge;
 use self::client::Clients;
 use self::session::Session;
 use self::token::Token;
-use crate::model::{Clock, Digest};
+use crate::model::{Clock, Digest, is_digest, is_tag};
 use crate::source::limits::AddressPolicy;
 use crate::source::transport::identify;
 use crate::source::{Proxy, TlsMaterial};
@@ -135,7 +135,7 @@ impl Registries {
         request: &RegistryRequest,
         reference: &str,
     ) -> Result<Option<Digest>, RegistryError> {
-        if !is_tag(reference) && !reference::is_digest(reference) {
+        if !is_tag(reference) && !is_digest(reference) {
             return Ok(None);
         }
         let work = async { digest::of(&mut Session::open(self, request).await?, reference).await };

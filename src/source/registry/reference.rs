@@ -5,14 +5,15 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::model::{is_digest, is_tag};
+
 /// What images without a registry are of; Docker Hub's name in canonical names.
 pub(super) const DOCKER_HUB: &str = "index.docker.io";
 /// Where Docker Hub answers.
 const DOCKER_HUB_ENDPOINT: &str = "registry-1.docker.io";
 /// Docker Hub's namespace of images without one.
 const LIBRARY: &str = "library";
-/// Longest tag and longest repository of the grammar.
-const LONGEST_TAG: usize = 128;
+/// Longest repository of the grammar.
 const LONGEST_REPOSITORY: usize = 255;
 
 /// An image without tag and digest: a registry and a repository in it.
@@ -98,24 +99,6 @@ impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)
     }
-}
-
-/// Whether a text is a tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
-pub fn is_tag(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    bytes.len() <= LONGEST_TAG
-        && bytes.first().is_some_and(word)
-        && bytes.iter().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
-}
-
-/// Whether a text is a digest of an algorithm registries are known to use.
-pub(super) fn is_digest(text: &str) -> bool {
-    let lengths = [("sha256", 64), ("sha512", 128)];
-    text.split_once(':').is_some_and(|(algorithm, hex)| {
-        lengths.contains(&(algorithm, hex.len()))
-            && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
 }
 
 /// The host of `host:port` or `[v6]:port`.
@@ -224,18 +207,6 @@ mod tests {
         assert!(ImageName::parse(&long).is_err());
         let pinned = format!("alpine@sha256:{}", "ab".repeat(32));
         assert!(ImageName::parse(&pinned).unwrap_err().contains("should not include a tag; remove ':abab"));
-    }
-
-    #[test]
-    fn h87_only_the_grammar_of_tags_counts() {
-        for good in ["1.0.0", "v1", "01.2.3", "_x", "latest", "1.2.3_b", &"a".repeat(128)] {
-            assert!(is_tag(good), "{good}");
-        }
-        for bad in
-            ["", "1.0.0\nevil", "1.2.3+b", ".x", "-x", "1/2", "a b", "\u{661}.0.0", "x\0", &"a".repeat(129)]
-        {
-            assert!(!is_tag(bad), "{bad:?}");
-        }
     }
 
     #[test]

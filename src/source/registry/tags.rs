@@ -13,8 +13,8 @@ use url::Url;
 
 use super::error::RegistryErrorKind as Kind;
 use super::limits;
-use super::reference::is_tag;
 use super::session::{Session, body, failure, same_origin, without_secrets};
+use crate::model::is_tag;
 use crate::source::git::shown;
 
 /// All tags of the session's image, in no order.

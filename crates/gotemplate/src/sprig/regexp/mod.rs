@@ -72,10 +72,14 @@ impl<'t> Subject<'t> {
 impl GoRegex {
     /// Compiles `pattern`, with Go's error text when it is malformed.
     pub fn new(pattern: &[u8]) -> Result<Self, SyntaxError> {
+        Self::within(pattern, COMPILED_SIZE_LIMIT)
+    }
+
+    /// The same for patterns that nobody vouches for: a compiled form of more than so many bytes is too large.
+    pub fn within(pattern: &[u8], bytes: usize) -> Result<Self, SyntaxError> {
         let parsed = parse::parse(pattern)?;
         // A full DFA takes longer to build than the short texts of templates take to be searched.
-        let config =
-            meta::Config::new().nfa_size_limit(Some(COMPILED_SIZE_LIMIT)).utf8_empty(true).dfa(false);
+        let config = meta::Config::new().nfa_size_limit(Some(bytes)).utf8_empty(true).dfa(false);
         let matcher = meta::Builder::new()
             .configure(config)
             .build_from_hir(&parsed.hir)
