@@ -1,4 +1,5 @@
-//! YAML in all its readings, and what was read written again.
+//! YAML in all its readings, and what was read written again. Heads of documents are read in two ways, which are
+//! compared.
 #![no_main]
 
 use goyaml::{Options, Schema, StreamOptions};
@@ -16,6 +17,7 @@ fuzz_target!(|input: &[u8]| {
         drop(goyaml::to_yaml_pretty(&value));
         drop(goyaml::to_json(&value));
     }
+    drop(helm_engine::manifest::sort_manifests([("c/templates/a.yaml", &*text)], &helm_engine::HelmProfile::default()));
     for document in goyaml::documents(&text, StreamOptions::default()).take(100) {
         drop(document);
     }

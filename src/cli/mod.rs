@@ -151,6 +151,10 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::new();
     let context = Context { terminal, flags: cli.flags };
+    // Waits for nothing and takes a few milliseconds: no threads are started for it.
+    if let Command::Template(args) = &cli.command {
+        return ended(terminal, template::run(args));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -158,7 +162,11 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(Box::pin(perform(cli.command, &context))) {
+    ended(terminal, runtime.block_on(Box::pin(perform(cli.command, &context))))
+}
+
+fn ended(terminal: Terminal, result: anyhow::Result<ExitCode>) -> ExitCode {
+    match result {
         Ok(code) => code,
         // `sluice get all | head` has got what it wanted.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -184,8 +192,7 @@ async fn perform(command: Command, cx: &Context) -> anyhow::Result<ExitCode> {
         Command::Hook(command) => hook::run(command, cx).await?,
         Command::Store(command) => store::run(command, cx).await?,
         Command::Check(args) => check::run(args, cx).await?,
-        // The whole chart is worked through at once, and nothing else waits for it.
-        Command::Template(args) => return tokio::task::block_in_place(|| template::run(&args)),
+        Command::Template(args) => return template::run(&args),
         Command::Version(args) => version(&args, cx).await?,
         Command::Completion { shell } => {
             let mut script = Vec::new();

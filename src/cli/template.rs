@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -134,7 +135,8 @@ fn template(args: &TemplateArgs, invalid: &mut String) -> anyhow::Result<String>
     let (name, chart) = name_and_chart(args)?;
     let path = locate(&chart)?;
     let values = merge_values(args)?;
-    let compiled = load(&path)?.compile(&profile)?;
+    // Never taken apart: the program ends when it has printed, and the system takes all memory back at once.
+    let compiled = ManuallyDrop::new(load(&path)?.compile(&profile)?);
     compiled.check().map_err(|error| anyhow!("{}", error.cli_text()))?;
     let release = ReleaseOptions {
         name,
@@ -147,7 +149,7 @@ fn template(args: &TemplateArgs, invalid: &mut String) -> anyhow::Result<String>
     let mut context = RenderContext::new(&release, &capabilities, Rc::new(NoCluster), &limits);
     context.skip_schema_validation = args.skip_schema_validation;
     let rendered = match compiled.render_with(&values, &context) {
-        Ok(rendered) => rendered,
+        Ok(rendered) => ManuallyDrop::new(rendered),
         Err(error) if args.debug => {
             // Helm has something to print as soon as templates were to be run.
             if error.cli_text() != error.to_string() {

@@ -54,7 +54,7 @@ const TABLE: [(&str, Builtin, &[GoType], bool, GoType); 19] = [
 ];
 
 /// The builtin function of that name.
-pub(crate) fn builtin(name: &str) -> Option<Arc<Func>> {
+pub(crate) fn builtin(name: &str) -> Option<&'static Arc<Func>> {
     static BUILTINS: OnceLock<HashMap<&'static str, Arc<Func>>> = OnceLock::new();
     BUILTINS
         .get_or_init(|| {
@@ -67,7 +67,6 @@ pub(crate) fn builtin(name: &str) -> Option<Arc<Func>> {
                 .collect()
         })
         .get(name)
-        .cloned()
 }
 
 mod call;

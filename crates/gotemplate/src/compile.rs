@@ -98,7 +98,7 @@ struct Compiler<'a> {
     names: Names,
     paths: Vec<Vec<Str>>,
     types: Vec<GoType>,
-    func_ids: HashMap<String, u32>,
+    func_ids: HashMap<&'static str, u32>,
     func_list: Vec<Arc<Func>>,
     messages: Vec<String>,
     ranges: Vec<RangeVars>,
@@ -176,9 +176,9 @@ impl Compiler<'_> {
     fn statement(&mut self, id: NodeId) {
         let nodes = self.nodes;
         match nodes.kind(id) {
-            Kind::Text(text) => {
-                if !text.is_empty() {
-                    self.emit(Op::Text { start: nodes.get(id).pos, len: text.len() as u32 });
+            Kind::Text(len) => {
+                if *len > 0 {
+                    self.emit(Op::Text { start: nodes.get(id).pos, len: *len });
                 }
             }
             Kind::Action(pipe) => {

@@ -302,7 +302,7 @@ impl Renderer {
                     self.stack.push(self.at.dot.clone());
                 }
                 Op::Variable(name) => {
-                    let value = self.variable(unit, name)?;
+                    let value = self.variable(unit, name)?.clone();
                     self.stack.push(value);
                 }
                 Op::Field(name) => {
@@ -312,14 +312,13 @@ impl Renderer {
                 }
                 Op::DotPath { path, node, elem } => {
                     self.at.node = Some(node);
-                    let mut value = self.walk(self.at.dot.clone(), &unit.paths[path as usize])?;
+                    let mut value = self.walk_from_dot(&unit.paths[path as usize])?;
                     value.interface &= !elem;
                     self.stack.push(value);
                 }
                 Op::VariablePath { variable, path, node, elem } => {
                     self.at.node = Some(node);
-                    let value = self.variable(unit, variable)?;
-                    let mut value = self.walk(value, &unit.paths[path as usize])?;
+                    let mut value = self.walk_from_variable(unit, variable, &unit.paths[path as usize])?;
                     value.interface &= !elem;
                     self.stack.push(value);
                 }

@@ -1,4 +1,6 @@
-//! The head of a document: what helm reads of it to tell hooks from manifests.
+//! The head of a document: what helm reads of it to tell hooks from manifests. It does not keep the rest.
+
+mod plain;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -35,6 +37,16 @@ pub(crate) struct Head {
 
 impl Head {
     pub(crate) fn parse(doc: &str) -> Result<Self, HeadError> {
+        match plain::read(doc) {
+            Some(head) => {
+                debug_assert_eq!(Self::parse_fully(doc).as_ref(), Ok(&head), "{doc}");
+                Ok(head)
+            }
+            None => Self::parse_fully(doc),
+        }
+    }
+
+    fn parse_fully(doc: &str) -> Result<Self, HeadError> {
         let mut head = Self::default();
         match goyaml::decode(doc, goyaml::Options::default(), &mut HeadBuilder::default())
             .map_err(YamlError::from)?

@@ -38,11 +38,16 @@ fn document(out: &mut String, path: &str, content: &str) {
 
 /// Manifests as a release stores them.
 pub(crate) fn manifest_text(crds: &[CrdFile], manifests: &[Manifest]) -> String {
+    manifests_and_room(crds, manifests, 0)
+}
+
+/// As [`manifest_text`], with room for more behind it.
+fn manifests_and_room(crds: &[CrdFile], manifests: &[Manifest], more: usize) -> String {
     let size = |path: &String, content: usize| path.len() + content + HEADER;
     let crd_size: usize = crds.iter().map(|crd| size(&crd.filename, crd.data.len())).sum();
     let manifest_size: usize =
         manifests.iter().map(|manifest| size(&manifest.path, manifest.content.len())).sum();
-    let mut out = String::with_capacity(crd_size + manifest_size);
+    let mut out = String::with_capacity(crd_size + manifest_size + more);
     for crd in crds {
         document(&mut out, &crd.filename, &text(&crd.data));
     }
@@ -65,7 +70,8 @@ impl Rendered {
     /// When a template of `show_only` gave no document.
     pub fn template_output(&self, options: &TemplateOutput) -> Result<String, UnknownTemplate> {
         let crds = if options.include_crds { self.crds.as_slice() } else { &[] };
-        let mut out = manifest_text(crds, &self.manifests);
+        let hooks: usize = self.hooks.iter().map(|hook| hook.path.len() + hook.manifest.len() + HEADER).sum();
+        let mut out = manifests_and_room(crds, &self.manifests, hooks + 1);
         // It begins with `---`, so there is nothing to trim but the end.
         out.truncate(trim_space(&out).len());
         out.push('\n');

@@ -168,7 +168,8 @@ impl Compiler<'_> {
     }
 
     fn function(&mut self, name: &str, args: &[NodeId], piped: bool, node: NodeId) {
-        let Some(func) = self.funcs.get(name) else {
+        let funcs = self.funcs;
+        let Some(func) = funcs.find(name) else {
             return self.fail(format!("{name:?} is not a defined function"));
         };
         let given = args.len() + usize::from(piped);
@@ -202,17 +203,17 @@ impl Compiler<'_> {
             let ty = self.type_id(param(given - 1));
             self.emit(Op::ValidateFinal { ty, above: args.len() as u16 + u16::from(is_call) });
         }
-        let func = self.func_id(name, func);
+        let func = self.func_id(func);
         self.emit(Op::Call { func, args: given as u16 + u16::from(is_call), piped, node });
     }
 
-    fn func_id(&mut self, name: &str, func: Arc<Func>) -> u32 {
-        if let Some(id) = self.func_ids.get(name) {
+    fn func_id(&mut self, func: &Arc<Func>) -> u32 {
+        if let Some(id) = self.func_ids.get(func.name) {
             return *id;
         }
         let id = self.func_list.len() as u32;
-        self.func_list.push(func);
-        self.func_ids.insert(name.to_string(), id);
+        self.func_list.push(func.clone());
+        self.func_ids.insert(func.name, id);
         id
     }
 

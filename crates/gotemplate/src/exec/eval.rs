@@ -8,11 +8,11 @@ use crate::set::MissingKey;
 use crate::{Error, GoType, Kind, Map, Str, Value, gofmt, types};
 
 impl Renderer {
-    pub(super) fn variable(&self, unit: &Unit, name: u32) -> Result<Slot, Error> {
+    pub(super) fn variable(&self, unit: &Unit, name: u32) -> Result<&Slot, Error> {
         let first = self.at.vars;
         for (id, value) in self.vars[first..].iter().rev() {
             if *id == name {
-                return Ok(value.clone());
+                return Ok(value);
             }
         }
         Err(self.error(format!("undefined variable: {}", unit.names[name as usize])))
@@ -29,7 +29,31 @@ impl Renderer {
         Err(self.error(format!("undefined variable: {}", unit.names[name as usize])))
     }
 
-    pub(super) fn walk(&mut self, start: Slot, path: &[Str]) -> Result<Slot, Error> {
+    pub(super) fn walk_from_dot(&mut self, path: &[Str]) -> Result<Slot, Error> {
+        match self.first_step(&self.at.dot, path) {
+            Some((slot, rest)) => self.walk(slot?, rest),
+            None => self.walk(self.at.dot.clone(), path),
+        }
+    }
+
+    pub(super) fn walk_from_variable(&mut self, unit: &Unit, name: u32, path: &[Str]) -> Result<Slot, Error> {
+        let start = self.variable(unit, name)?;
+        match self.first_step(start, path) {
+            Some((slot, rest)) => self.walk(slot?, rest),
+            None => self.walk(start.clone(), path),
+        }
+    }
+
+    /// What a path leads to first if it starts at an ordinary map, which is nearly always and needs no copy.
+    fn first_step<'p>(&self, start: &Slot, path: &'p [Str]) -> Option<(Result<Slot, Error>, &'p [Str])> {
+        let (name, rest) = path.split_first()?;
+        match &start.value {
+            Value::Map(map) if map.go_type().0.methods.is_empty() => Some((self.entry(map, name), rest)),
+            _ => None,
+        }
+    }
+
+    fn walk(&mut self, start: Slot, path: &[Str]) -> Result<Slot, Error> {
         let mut slot = start;
         for name in path {
             slot = self.field(slot, name)?;

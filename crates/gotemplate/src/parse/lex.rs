@@ -517,7 +517,7 @@ impl<'a> Lexer<'a> {
 fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
     let first = *pattern.first()?;
     let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|c| *c == first) {
+    while let Some(at) = memchr::memchr(first, &text[from..]) {
         if text[from + at..].starts_with(pattern) {
             return Some(from + at);
         }

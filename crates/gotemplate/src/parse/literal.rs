@@ -1,5 +1,7 @@
 //! String and character literals as `strconv.Unquote` reads them.
 
+use std::borrow::Cow;
+
 use crate::gofmt::decode_rune;
 
 /// `strconv.UnquoteChar`: the character, whether it is a whole rune rather than a byte, and the rest.
@@ -57,7 +59,7 @@ pub(crate) fn unquote_char(text: &[u8], mark: u8) -> Option<(u32, bool, &[u8])> 
 }
 
 /// `strconv.Unquote` of a double- or back-quoted literal; `None` is Go's `invalid syntax`.
-pub(crate) fn unquote(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn unquote(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let [mark, body @ ..] = text else { return None };
     let body = body.strip_suffix(std::slice::from_ref(mark))?;
     match mark {
@@ -65,7 +67,13 @@ pub(crate) fn unquote(text: &[u8]) -> Option<Vec<u8>> {
             if body.contains(&b'`') {
                 return None;
             }
-            Some(body.iter().copied().filter(|c| *c != b'\r').collect())
+            if !body.contains(&b'\r') {
+                return Some(Cow::Borrowed(body));
+            }
+            Some(Cow::Owned(body.iter().copied().filter(|c| *c != b'\r').collect()))
+        }
+        b'"' if body.iter().all(|c| c.is_ascii() && !matches!(c, b'\\' | b'"' | b'\n')) => {
+            Some(Cow::Borrowed(body))
         }
         b'"' => {
             let mut out = Vec::with_capacity(body.len());
@@ -83,7 +91,7 @@ pub(crate) fn unquote(text: &[u8]) -> Option<Vec<u8>> {
                 }
                 rest = next;
             }
-            Some(out)
+            Some(Cow::Owned(out))
         }
         _ => None,
     }
@@ -95,8 +103,15 @@ mod tests {
 
     #[test]
     fn unquotes_as_strconv_does() {
-        assert_eq!(unquote(br#""\u00e9\U0001F389\101\xff\\""#).unwrap(), b"\xc3\xa9\xf0\x9f\x8e\x89A\xff\\");
-        assert_eq!(unquote(b"`a\r\\n`").unwrap(), b"a\\n");
+        assert_eq!(
+            unquote(br#""\u00e9\U0001F389\101\xff\\""#).unwrap().as_ref(),
+            b"\xc3\xa9\xf0\x9f\x8e\x89A\xff\\"
+        );
+        assert_eq!(unquote(b"`a\r\\n`").unwrap().as_ref(), b"a\\n");
+        assert_eq!(unquote(b"`a\\n`").unwrap().as_ref(), b"a\\n");
+        assert_eq!(unquote(b"\"a b\"").unwrap().as_ref(), b"a b");
+        assert!(unquote(b"\"a\"b\"").is_none());
+        assert!(unquote(b"\"a\nb\"").is_none());
         assert!(unquote(br#""\ud800""#).is_none());
         assert!(unquote(br#""\q""#).is_none());
         assert!(unquote(br#""\400""#).is_none());

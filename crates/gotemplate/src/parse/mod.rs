@@ -50,7 +50,7 @@ pub(crate) fn parse(
     let mut parser = Parser {
         parse_name: name,
         lexer: Lexer::new(&text, left.as_bytes(), right.as_bytes()),
-        nodes: Nodes::for_actions(memchr::memmem::find_iter(&text, left.as_bytes()).count()),
+        nodes: Nodes::for_actions(text.clone(), memchr::memmem::find_iter(&text, left.as_bytes()).count()),
         roots: HashMap::default(),
         funcs,
         tree: Tree::new(),
@@ -135,7 +135,7 @@ impl<'a> Parser<'a> {
 
     fn unquote(&self, item: &Item<'a>) -> Parsed<Str> {
         match literal::unquote(&item.text) {
-            Some(text) => Ok(text.into()),
+            Some(text) => Ok(Str::new(&text)),
             None => self.error("invalid syntax"),
         }
     }
@@ -160,7 +160,7 @@ impl<'a> Parser<'a> {
     fn text_or_action(&mut self) -> Parsed<NodeId> {
         let item = self.next_non_space();
         match item.token {
-            Token::Text => Ok(self.nodes.add(item.pos, Kind::Text(item.text.as_ref().into()))),
+            Token::Text => Ok(self.nodes.add(item.pos, Kind::Text(item.text.len() as u32))),
             Token::LeftDelim => {
                 self.tree.action_line = item.line;
                 let node = self.action()?;
@@ -416,11 +416,11 @@ impl<'a> Parser<'a> {
         let item = self.next_non_space();
         let kind = match item.token {
             Token::Identifier => {
-                let name = String::from_utf8_lossy(&item.text).into_owned();
-                if self.funcs.get(&name).is_none() {
+                let known = std::str::from_utf8(&item.text).ok().and_then(|name| self.funcs.find(name));
+                let Some(func) = known else {
                     return self.error(format!("function {} not defined", quote(&item.text)));
-                }
-                Kind::Identifier(name)
+                };
+                Kind::Identifier(func.name)
             }
             Token::Dot => Kind::Dot,
             Token::Nil => Kind::Nil,
@@ -452,7 +452,7 @@ impl<'a> Parser<'a> {
             }
             Token::String | Token::RawString => {
                 let text = self.unquote(&item)?;
-                Kind::String { quoted: Str::new(&item.text), text }
+                Kind::String { quoted: item.text.len() as u32, text }
             }
             _ => {
                 self.backup();

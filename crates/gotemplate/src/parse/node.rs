@@ -1,4 +1,4 @@
-//! The parse tree, and how its nodes print in error messages.
+//! The parse tree, and how its nodes print in error messages. Text stays where it is: in the source.
 
 use super::number::Number;
 use crate::Str;
@@ -11,6 +11,8 @@ pub(crate) type NodeId = u32;
 /// The nodes of one parsed text: all its templates.
 #[derive(Debug)]
 pub(crate) struct Nodes {
+    /// The text they were parsed from.
+    source: Arc<[u8]>,
     nodes: Vec<Node>,
 }
 
@@ -24,24 +26,45 @@ pub(crate) struct Node {
 /// What a node is.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Text(Arc<[u8]>),
+    /// So many bytes of the source from where the node stands on.
+    Text(u32),
     Action(NodeId),
     Break,
     Continue,
     List(Vec<NodeId>),
-    Branch { word: Branch, pipe: NodeId, list: NodeId, otherwise: Option<NodeId> },
-    Template { name: Str, pipe: Option<NodeId> },
-    Pipe { assign: bool, decl: Vec<NodeId>, commands: Vec<NodeId> },
+    Branch {
+        word: Branch,
+        pipe: NodeId,
+        list: NodeId,
+        otherwise: Option<NodeId>,
+    },
+    Template {
+        name: Str,
+        pipe: Option<NodeId>,
+    },
+    Pipe {
+        assign: bool,
+        decl: Vec<NodeId>,
+        commands: Vec<NodeId>,
+    },
     Command(Vec<NodeId>),
-    Identifier(String),
+    /// A function.
+    Identifier(&'static str),
     Variable(Vec<Str>),
     Field(Vec<Str>),
-    Chain { node: NodeId, fields: Vec<Str> },
+    Chain {
+        node: NodeId,
+        fields: Vec<Str>,
+    },
     Dot,
     Nil,
     Bool(bool),
     Number(Box<Number>),
-    String { quoted: Str, text: Str },
+    /// A literal: how long it is in the source, and what it means.
+    String {
+        quoted: u32,
+        text: Str,
+    },
     End,
     Else,
 }
@@ -66,8 +89,8 @@ impl Branch {
 
 impl Nodes {
     /// Room for the nodes of a text with that many actions, so that few texts outgrow it.
-    pub(crate) fn for_actions(actions: usize) -> Nodes {
-        Nodes { nodes: Vec::with_capacity(8 * actions.min(100_000) + 4) }
+    pub(crate) fn for_actions(source: Arc<[u8]>, actions: usize) -> Nodes {
+        Nodes { source, nodes: Vec::with_capacity(8 * actions.min(100_000) + 4) }
     }
 
     pub(crate) fn add(&mut self, pos: usize, kind: Kind) -> NodeId {
@@ -91,6 +114,12 @@ impl Nodes {
         &self.nodes[id as usize].kind
     }
 
+    /// What the source has at a node.
+    pub(crate) fn text(&self, id: NodeId, len: u32) -> &[u8] {
+        let start = self.nodes[id as usize].pos as usize;
+        &self.source[start..start + len as usize]
+    }
+
     /// The node as Go prints it: normalised source.
     pub(crate) fn print(&self, id: NodeId) -> String {
         let mut out = Vec::new();
@@ -100,7 +129,7 @@ impl Nodes {
 
     fn write(&self, id: NodeId, out: &mut Vec<u8>) {
         match self.kind(id) {
-            Kind::Text(text) => out.extend_from_slice(text),
+            Kind::Text(len) => out.extend_from_slice(self.text(id, *len)),
             Kind::Action(pipe) => {
                 out.extend_from_slice(b"{{");
                 self.write(*pipe, out);
@@ -174,7 +203,7 @@ impl Nodes {
             Kind::Nil => out.extend_from_slice(b"nil"),
             Kind::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
             Kind::Number(number) => out.extend_from_slice(number.text.as_bytes()),
-            Kind::String { quoted, .. } => out.extend_from_slice(quoted),
+            Kind::String { quoted, .. } => out.extend_from_slice(self.text(id, *quoted)),
             Kind::End => out.extend_from_slice(b"{{end}}"),
             Kind::Else => out.extend_from_slice(b"{{else}}"),
         }
@@ -201,7 +230,7 @@ impl Nodes {
     pub(crate) fn is_empty_tree(&self, id: NodeId) -> bool {
         match self.kind(id) {
             Kind::List(nodes) => nodes.iter().all(|node| self.is_empty_tree(*node)),
-            Kind::Text(text) => trim_space(text).is_empty(),
+            Kind::Text(len) => trim_space(self.text(id, *len)).is_empty(),
             _ => false,
         }
     }

@@ -1,6 +1,7 @@
 //! Reads a packaged chart (`.tgz`) into its files, with Helm's checks on paths and sizes.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 
@@ -75,21 +76,32 @@ pub(super) fn read(tgz: &[u8], budget: &mut Budget) -> Result<Vec<ChartFile>, Lo
             return Err(LoadError::FileTooLarge { file: name, limit: MAX_FILE_SIZE });
         }
         budget.take(size)?;
-        let mut data = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        let read = entry.by_ref().take(size).read_to_end(&mut data).map_err(LoadError::Archive)? as u64;
-        if read < size || budget.bytes == 0 {
+        let Some(data) = read_file(&mut entry, size).map_err(LoadError::Archive)? else {
+            return Err(LoadError::ChartTooLarge(MAX_CHART_SIZE));
+        };
+        if budget.bytes == 0 {
             return Err(LoadError::ChartTooLarge(MAX_CHART_SIZE));
         }
-        if data.starts_with(BOM) {
-            data.drain(..BOM.len());
-        }
+        let data = data.strip_prefix(BOM).map(Arc::from).unwrap_or(data);
         let mod_time = entry.header().mtime().ok().and_then(|secs| i64::try_from(secs).ok());
-        files.push(ChartFile { name, data: data.into(), mod_time });
+        files.push(ChartFile { name, data, mod_time });
     }
     if files.is_empty() {
         return Err(LoadError::EmptyArchive);
     }
     Ok(files)
+}
+
+/// So many bytes, read to where they stay; none if the archive has fewer.
+fn read_file(entry: &mut impl Read, size: u64) -> std::io::Result<Option<Arc<[u8]>>> {
+    let size = usize::try_from(size).unwrap_or_default();
+    let mut data: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+    let bytes = Arc::get_mut(&mut data).expect("nobody else knows it yet");
+    match entry.read_exact(bytes) {
+        Ok(()) => Ok(Some(data)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Cuts the first path component off and refuses what would leave the chart.

@@ -1,7 +1,7 @@
 //! `tpl`: a text given at run time, parsed and executed with everything around it in sight.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use gotemplate::{Ctx, Error, Execute, FuncMap, Parsed, Reply, Str, Target, Value, gofmt};
 
@@ -74,8 +74,9 @@ fn without_no_value(text: Str) -> Str {
 /// The bytes without `<no value>`; none if there is nothing to take out.
 pub(super) fn remove_no_value(text: &[u8]) -> Option<Vec<u8>> {
     const NO_VALUE: &[u8] = b"<no value>";
-    let finder = memchr::memmem::Finder::new(NO_VALUE);
-    let mut found = finder.find_iter(text).peekable();
+    static FINDER: LazyLock<memchr::memmem::Finder<'_>> =
+        LazyLock::new(|| memchr::memmem::Finder::new(NO_VALUE));
+    let mut found = FINDER.find_iter(text).peekable();
     found.peek()?;
     let mut clean = Vec::with_capacity(text.len());
     let mut from = 0;
