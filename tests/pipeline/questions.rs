@@ -24,7 +24,7 @@ async fn a_comparison_takes_what_people_call_a_commit() {
     });
     let compare = async |revision: &str| {
         let object = release(1);
-        let diff = pipeline.reconciler.diff(&object, Some(revision));
+        let diff = Box::pin(pipeline.reconciler.diff(&object, Some(revision)));
         let diff = patiently("the comparison", diff).await;
         diff.outcome.map(|changes| changes.iter().any(|change| !change.text.is_empty()))
     };
