@@ -7,5 +7,5 @@ mod agent;
 mod callbacks;
 mod store;
 
-pub use agent::{Agent, AgentOptions};
+pub use agent::{Agent, AgentOptions, OpenStore};
 pub use callbacks::callbacks;

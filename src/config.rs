@@ -53,6 +53,8 @@ pub struct Settings {
     pub kube_in_flight: usize,
     /// Refuse references to objects of other namespaces.
     pub no_cross_namespace_refs: bool,
+    /// Refuse loopback and link-local addresses of sources and chats.
+    pub no_local_addresses: bool,
     /// The service account to act as where an object names none.
     pub default_service_account: Option<String>,
     /// Let kubeconfigs run programs.
@@ -97,9 +99,9 @@ pub struct ClientSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Its value is none.
-    #[error("`{setting}` cannot be `{value}`: {reason}")]
+    #[error("{setting} cannot be `{value}`: {reason}")]
     Invalid {
-        /// As its user wrote it: flag, variable, or key and file.
+        /// As its user wrote it, in backticks: flag, variable, or key and file.
         setting: String,
         /// The value.
         value: String,
@@ -157,6 +159,7 @@ impl Settings {
             concurrent: raw.required("concurrent", |text| count(text, 10_000))?,
             kube_in_flight: raw.required("kube-in-flight", |text| count(text, 1_000))?,
             no_cross_namespace_refs: raw.required("no-cross-namespace-refs", switch)?,
+            no_local_addresses: raw.required("no-local-addresses", switch)?,
             default_service_account: raw.text("default-service-account").map(str::to_owned),
             insecure_kubeconfig_exec: raw.required("insecure-kubeconfig-exec", switch)?,
             insecure_kubeconfig_tls: raw.required("insecure-kubeconfig-tls", switch)?,

@@ -7,6 +7,8 @@
 mod automation;
 #[path = "pipeline/crowds.rs"]
 mod crowds;
+#[path = "pipeline/questions.rs"]
+mod questions;
 #[path = "pipeline/releases.rs"]
 mod releases;
 mod support;

@@ -24,6 +24,7 @@ const MOST_LINES: u32 = 1_000;
 pub(super) struct ListQuery {
     rejected: bool,
     receiver: Option<String>,
+    namespace: Option<String>,
     since: Option<Timestamp>,
     before: Option<String>,
     limit: Option<u32>,
@@ -42,11 +43,20 @@ pub(super) async fn list(
     let limit = query.limit.unwrap_or(LINES).min(MOST_LINES);
     if query.rejected {
         let mut rejected = (state.callbacks.rejected)();
-        rejected.retain(|it| receiver.as_ref().is_none_or(|receiver| it.receiver == *receiver));
+        let namespace = query.namespace.as_deref();
+        rejected.retain(|it| {
+            receiver.as_ref().is_none_or(|receiver| it.receiver == *receiver)
+                && namespace.is_none_or(|namespace| it.receiver.namespace == namespace)
+        });
         rejected.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         return to_json(rejected);
     }
-    let filter = DeliveryFilter { receiver, since: query.since, before: query.before.map(DeliveryId::new) };
+    let filter = DeliveryFilter {
+        receiver,
+        namespace: query.namespace,
+        since: query.since,
+        before: query.before.map(DeliveryId::new),
+    };
     let found = state.queue.list_deliveries(&filter, limit).await?;
     to_json(found.into_iter().map(line).collect::<Vec<_>>())
 }
@@ -106,7 +116,7 @@ pub(super) async fn show(
         body,
         body_base64,
         body_size: delivery.body_size,
-        story: explain::view(&state.objects, story),
+        story: explain::view(&state, story),
     }))
 }
 

@@ -9,7 +9,6 @@ use super::deliveries::line;
 use super::wire::{JobLine, MessageLine, StepLine, StoryView};
 use super::{ApiError, ApiState, goal};
 use crate::model::ObjectKey;
-use crate::objects::Objects;
 use crate::queue::{Step, StoredJob, StoredMessage, Story};
 
 /// Jobs of an object that are told: what a person reads of a night.
@@ -25,10 +24,12 @@ pub(super) async fn explain(
     if what.contains('/') {
         let key: ObjectKey = what.parse().map_err(|error| ApiError::bad_request(format!("{error}")))?;
         let story = state.queue.story_of_object(&key, JOBS).await?;
-        let mut view = view(&state.objects, story);
+        let mut view = view(&state, story);
         if view.objects.iter().all(|it| it.object != key) {
-            match state.objects.get(&key) {
-                Some(object) => view.objects.insert(0, goal::now(&object)),
+            let faults = state.faults();
+            let object = state.objects.get(&key).map(|object| goal::now(&object, faults.of(&object)));
+            match object.or_else(|| faults.absent_now(&key)) {
+                Some(object) => view.objects.insert(0, object),
                 None if view.jobs.is_empty() => return Err(super::objects::missing(&state.objects, &key)),
                 None => {}
             }
@@ -49,11 +50,12 @@ pub(super) async fn explain(
             "nothing is known of a delivery or commit `{what}`\nhint: `sluice deliveries list` shows what came in, `sluice deliveries list --rejected` what was refused"
         )));
     }
-    Ok(Json(view(&state.objects, story)))
+    Ok(Json(view(&state, story)))
 }
 
 /// A story for the wire, with how its objects stand now.
-pub(super) fn view(objects: &Objects, story: Story) -> StoryView {
+pub(super) fn view(state: &ApiState, story: Story) -> StoryView {
+    let faults = state.faults();
     let keys: BTreeSet<ObjectKey> = story
         .jobs
         .iter()
@@ -66,7 +68,13 @@ pub(super) fn view(objects: &Objects, story: Story) -> StoryView {
         jobs: story.jobs.into_iter().map(job).collect(),
         steps: story.steps.into_iter().map(step).collect(),
         messages: story.messages.into_iter().map(message).collect(),
-        objects: keys.iter().filter_map(|key| objects.get(key)).map(|object| goal::now(&object)).collect(),
+        objects: keys
+            .iter()
+            .filter_map(|key| {
+                let object = state.objects.get(key).map(|object| goal::now(&object, faults.of(&object)));
+                object.or_else(|| faults.absent_now(key))
+            })
+            .collect(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use flux_api::{Condition, ConditionStatus, FluxObject, HelmChart, condition_type, conditions, reason};
 
+use super::fault::Fault;
 use super::wire::{ObjectNow, WaitMember, WaitState};
-use crate::model::{ObjectKey, Timestamp};
+use crate::model::{ObjectKey, Timestamp, cluster_of};
 
 /// Shortest commit prefix that counts as one: git's own default.
 const SHORTEST_COMMIT: usize = 7;
@@ -21,40 +22,62 @@ pub(super) enum Goal {
 
 /// Where an object stands with regard to a goal. `also` are revisions it is known to have that its own status does not
 /// show: those of its chart, and what the store says was applied.
-pub(super) fn judge(goal: &Goal, object: &FluxObject, also: &[String]) -> WaitMember {
+pub(super) fn judge(goal: &Goal, object: &FluxObject, also: &[String], fault: Option<Fault>) -> WaitMember {
     let key = ObjectKey::new(object.kind(), object.namespace(), object.name());
-    let (ready, message) = ready(object);
-    let settled = is_settled(object);
-    let state = if object.suspended() {
-        WaitState::Suspended
+    let (ready, mut message) = ready(object);
+    let arrived = match goal {
+        Goal::Ready => true,
+        Goal::Handled(wanted) => {
+            object.last_handled_reconcile_at().is_some_and(|handled| is_at_least(handled, wanted))
+        }
+        Goal::Revision(wanted) => revisions(object).iter().chain(also).any(|have| is_revision(wanted, have)),
+    };
+    // A revision reaches a cluster, and a request is handled, by the manifest that is in force.
+    let fault = fault.filter(|_| *goal == Goal::Ready || is_static(object));
+    let state = if let Some(fault) = fault {
+        message = fault.message;
+        WaitState::Failed
     } else if is_static(object) {
-        WaitState::Ready
+        if ready == ConditionStatus::False { WaitState::Failed } else { WaitState::Ready }
+    } else if object.suspended() {
+        // Nothing more is done for it: it has it, or it will not get it without help.
+        if arrived && ready == ConditionStatus::True {
+            WaitState::Ready
+        } else {
+            message = left_out(goal, arrived, &key, &message);
+            WaitState::Suspended
+        }
     } else {
-        let arrived = match goal {
-            Goal::Ready => true,
-            Goal::Handled(wanted) => {
-                object.last_handled_reconcile_at().is_some_and(|handled| is_at_least(handled, wanted))
-            }
-            Goal::Revision(wanted) => {
-                revisions(object).iter().chain(also).any(|have| is_revision(wanted, have))
-            }
-        };
         let attempted = match goal {
             Goal::Revision(wanted) => attempted(object).is_some_and(|have| is_revision(wanted, &have)),
             Goal::Ready | Goal::Handled(_) => arrived,
         };
         match ready {
-            ConditionStatus::True if settled && arrived => WaitState::Ready,
+            ConditionStatus::True if is_settled(object) && arrived => WaitState::Ready,
             ConditionStatus::False if has_failed(object, goal) && (arrived || attempted) => WaitState::Failed,
             ConditionStatus::True | ConditionStatus::False | ConditionStatus::Unknown => WaitState::Waiting,
         }
     };
-    WaitMember { object: key, state, revision: revision(object), message }
+    WaitMember { object: key, cluster: cluster_of(object), state, revision: revision(object), message }
+}
+
+/// Why the wait for a suspended object is over.
+fn left_out(goal: &Goal, arrived: bool, key: &ObjectKey, message: &str) -> String {
+    match goal {
+        Goal::Revision(_) if !arrived => format!("`{key}` is suspended and does not have it"),
+        Goal::Handled(_) if !arrived => format!("`{key}` is suspended and did not look at it"),
+        Goal::Revision(_) | Goal::Handled(_) | Goal::Ready => {
+            format!("`{key}` is suspended and not ready: {message}")
+        }
+    }
 }
 
 /// How an object stands, for stories.
-pub(super) fn now(object: &FluxObject) -> ObjectNow {
-    let (ready, message) = ready(object);
+pub(super) fn now(object: &FluxObject, fault: Option<Fault>) -> ObjectNow {
+    let (ready, message) = match fault {
+        Some(fault) => (ConditionStatus::False, fault.message),
+        None => ready(object),
+    };
     ObjectNow {
         object: ObjectKey::new(object.kind(), object.namespace(), object.name()),
         ready: ready.as_str().to_owned(),
@@ -234,7 +257,7 @@ mod tests {
     }
 
     fn state(goal: &Goal, status: serde_json::Value) -> WaitState {
-        judge(goal, &release(status), &[]).state
+        judge(goal, &release(status), &[], None).state
     }
 
     #[test]
@@ -264,6 +287,32 @@ mod tests {
             condition("Ready", "False", "UpgradeFailed"),
         ];
         assert_eq!(state(&goal, at(2, stalled, "1.0.0+000000000000")), WaitState::Failed);
+    }
+
+    #[test]
+    fn a_suspended_release_has_the_revision_or_ends_the_wait() {
+        let judged = |goal: &Goal, version: &str, ready: &str| {
+            let mut object = release(serde_json::json!({
+                "observedGeneration": 1, "conditions": [condition("Ready", ready, "R")],
+                "history": [{"chartVersion": version}],
+            }));
+            object.set_suspended(true);
+            let member = judge(goal, &object, &[], None);
+            (member.state, member.message)
+        };
+        let goal = Goal::Revision("8b1a9953c461".to_owned());
+        assert_eq!(judged(&goal, "1.0.0+8b1a9953c461", "True"), (WaitState::Ready, "m".to_owned()));
+        assert_eq!(
+            judged(&goal, "1.0.0+000000000000", "True"),
+            (WaitState::Suspended, "`HelmRelease/apps/web` is suspended and does not have it".to_owned())
+        );
+        let failed =
+            (WaitState::Suspended, "`HelmRelease/apps/web` is suspended and not ready: m".to_owned());
+        assert_eq!(judged(&goal, "1.0.0+8b1a9953c461", "False"), failed);
+        assert_eq!(judged(&Goal::Ready, "1.0.0", "False"), failed);
+        assert_eq!(judged(&Goal::Ready, "1.0.0", "True").0, WaitState::Ready);
+        let handled = Goal::Handled("2026-11-24T10:00:00Z".to_owned());
+        assert_eq!(judged(&handled, "1.0.0", "True").0, WaitState::Suspended);
     }
 
     #[test]

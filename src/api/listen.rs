@@ -32,7 +32,7 @@ const REFUSED: Duration = Duration::from_millis(100);
 pub enum ListenError {
     /// The address cannot be listened on.
     #[error(
-        "failed to listen on `{address}` for {purpose}: {source}\nhint: another program may have the port; choose one with `--{flag}`"
+        "failed to listen on `{address}` for {purpose}\nhint: another program may have the port; choose one with `--{flag}`"
     )]
     Address {
         /// The address.
@@ -45,7 +45,7 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The socket cannot be made.
-    #[error("failed to make the API's socket `{}`: {source}\nhint: choose another state directory with `--state`; a socket's path has room for 107 bytes", path.display())]
+    #[error("failed to make the API's socket `{}`\nhint: choose another state directory with `--state`; a socket's path has room for 107 bytes", path.display())]
     Socket {
         /// Its path.
         path: PathBuf,

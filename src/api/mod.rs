@@ -7,6 +7,7 @@
 mod deliveries;
 mod error;
 mod explain;
+mod fault;
 mod goal;
 mod guard;
 mod listen;
@@ -25,11 +26,12 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use flux_api::FluxObject;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::model::{Clock, DeliveryId, ObjectKey};
+use crate::model::{Clock, DeliveryId, ObjectKey, Timestamp};
 use crate::objects::Objects;
 use crate::queue::Queue;
 
@@ -43,7 +45,12 @@ const MAX_BODY: usize = 256 * 1024;
 
 /// What the API needs of the rest of the agent. Cheap to clone.
 #[derive(Clone)]
-pub struct ApiState(Arc<ApiParts>);
+pub struct ApiState(Arc<Shared>);
+
+struct Shared {
+    parts: ApiParts,
+    started: Timestamp,
+}
 
 /// The parts of an [`ApiState`].
 pub struct ApiParts {
@@ -67,6 +74,9 @@ pub type Call<Q, A> = Arc<dyn Fn(Q) -> BoxFuture<'static, Result<A, ApiError>> +
 /// The path of a Receiver's hook.
 pub type HookPath = Arc<dyn Fn(&ObjectKey) -> Option<String> + Send + Sync>;
 
+/// Why nothing can come of an object that nothing reconciles (a Provider, an Alert), if so.
+pub type StaticProblem = Arc<dyn Fn(&FluxObject) -> Option<String> + Send + Sync>;
+
 /// What other rooms do for the API; `app` fills them in.
 #[derive(Clone)]
 pub struct Callbacks {
@@ -81,6 +91,8 @@ pub struct Callbacks {
     pub rejected: Arc<dyn Fn() -> Vec<Rejection> + Send + Sync>,
     /// The path of a Receiver's hook (`/hook/<hex>`), if its secret can be read.
     pub hook_path: HookPath,
+    /// What is wrong with a Provider or an Alert, which have no status to say it.
+    pub static_problem: StaticProblem,
 }
 
 /// Which door a request comes in by.
@@ -95,7 +107,13 @@ pub enum Door {
 impl ApiState {
     /// The API over these parts.
     pub fn new(parts: ApiParts) -> Self {
-        Self(Arc::new(parts))
+        let started = parts.clock.now();
+        Self(Arc::new(Shared { parts, started }))
+    }
+
+    /// What is wrong with objects at this moment.
+    fn faults(&self) -> fault::Faults<'_> {
+        fault::Faults::new(&self.objects, &self.callbacks.static_problem, self.0.started)
     }
 }
 
@@ -103,7 +121,7 @@ impl std::ops::Deref for ApiState {
     type Target = ApiParts;
 
     fn deref(&self) -> &ApiParts {
-        &self.0
+        &self.0.parts
     }
 }
 

@@ -38,15 +38,24 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ObjectList>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let objects = match &query.kind {
-        Some(kind) => state.objects.list(kind_of(kind)?),
-        None => state.objects.all(),
+    let kind = query.kind.as_deref().map(kind_of).transpose()?;
+    let wanted = |key: &ObjectKey| {
+        kind.is_none_or(|kind| kind == key.kind)
+            && query.namespace.as_deref().is_none_or(|namespace| namespace == key.namespace)
+            && query.name.as_deref().is_none_or(|name| name == key.name)
     };
-    let wanted = |object: &FluxObject| {
-        query.namespace.as_deref().is_none_or(|namespace| namespace == object.namespace())
-            && query.name.as_deref().is_none_or(|name| name == object.name())
-    };
-    let items = objects.iter().filter(|object| wanted(object)).map(|object| object.to_json()).collect();
+    let objects = kind.map_or_else(|| state.objects.all(), |kind| state.objects.list(kind));
+    let faults = state.faults();
+    let mut items: BTreeMap<ObjectKey, serde_json::Value> = BTreeMap::new();
+    for object in &objects {
+        let key = ObjectKey::new(object.kind(), object.namespace(), object.name());
+        if wanted(&key) {
+            items.insert(key, faults.shown(object));
+        }
+    }
+    let absent = faults.absent().filter(|(key, _)| wanted(key));
+    items.extend(absent.map(|(key, item)| (key.clone(), item)));
+    let items = items.into_values().collect();
     Ok(Json(ObjectList { api_version: "v1".to_owned(), kind: "List".to_owned(), items }))
 }
 
@@ -55,8 +64,12 @@ pub(super) async fn show(
     Path((kind, namespace, name)): Named,
 ) -> Result<Json<serde_json::Value>, ApiError> {
     let key = key_of(&kind, &namespace, &name)?;
-    let object = state.objects.get(&key).ok_or_else(|| missing(&state.objects, &key))?;
-    Ok(Json(object.to_json()))
+    let faults = state.faults();
+    if let Some(object) = state.objects.get(&key) {
+        return Ok(Json(faults.shown(&object)));
+    }
+    let absent = faults.absent().find(|(absent, _)| **absent == key).map(|(_, item)| item);
+    absent.map(Json).ok_or_else(|| missing(&state.objects, &key))
 }
 
 /// The sources of an object that can be reconciled by themselves, the first of the chain first.
@@ -79,7 +92,8 @@ fn chain(objects: &Objects, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(next) = objects.get(&at).and_then(|object| source_of(&object)) else { break };
         let Some(object) = objects.get(&next) else { break };
         // A chart made for a release is built by the release; registries have nothing to fetch.
-        if objects.owner(&next).is_none() && !is_static(&object) && !object.suspended() {
+        // One that is suspended stays: who asks for it hears so, instead of reading that all went well.
+        if objects.owner(&next).is_none() && !is_static(&object) {
             found.push(next.clone());
         }
         at = next;
@@ -119,10 +133,7 @@ pub(super) async fn reconcile(
     let request: ReconcileRequest = read(&body)?;
     let object = state.objects.get(&key).ok_or_else(|| missing(&state.objects, &key))?;
     if object.suspended() {
-        return Err(ApiError::conflict(format!(
-            "`{key}` is suspended\nhint: `sluice resume {} {name} -n {namespace}` first",
-            short(key.kind)
-        )));
+        return Err(suspended(&key));
     }
     if is_static(&object) {
         return Err(ApiError::bad_request(format!(
@@ -139,6 +150,9 @@ pub(super) async fn reconcile(
     }
     let requested_at = format!("{:.9}", state.clock.now());
     let mut objects = if request.with_source { chain(&state.objects, &key) } else { Vec::new() };
+    if let Some(asleep) = objects.iter().find(|one| is_suspended(&state.objects, one)) {
+        return Err(suspended(asleep));
+    }
     objects.push(key.clone());
     for one in &objects {
         let mut annotations = BTreeMap::from([(annotation::REQUESTED_AT.to_owned(), requested_at.clone())]);
@@ -152,6 +166,19 @@ pub(super) async fn reconcile(
         state.objects.annotate(one, annotations).await?;
     }
     Ok(Json(Requested { requested_at, objects }))
+}
+
+fn is_suspended(objects: &Objects, key: &ObjectKey) -> bool {
+    objects.get(key).is_some_and(|object| object.suspended())
+}
+
+fn suspended(key: &ObjectKey) -> ApiError {
+    ApiError::conflict(format!(
+        "`{key}` is suspended\nhint: `sluice resume {} {} -n {}` first",
+        short(key.kind),
+        key.name,
+        key.namespace
+    ))
 }
 
 pub(super) async fn suspend(

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use flux_api::{condition_type, conditions};
 
+use super::StaticProblem;
+use super::fault::Faults;
 use crate::model::{Clock, Kind, Timestamp};
 use crate::objects::Objects;
 use crate::queue::Queue;
@@ -23,10 +25,18 @@ pub fn readiness(queue: Queue) -> Readiness {
 }
 
 /// Brings the gauges of queue, outbox and objects up to date.
-pub fn observed(metrics: Metrics, queue: Queue, objects: Objects, clock: Clock) -> Observed {
+pub fn observed(
+    metrics: Metrics,
+    queue: Queue,
+    objects: Objects,
+    static_problem: StaticProblem,
+    clock: Clock,
+) -> Observed {
+    let started = clock.now();
     Arc::new(move || {
         let (metrics, queue, objects, clock) =
             (metrics.clone(), queue.clone(), objects.clone(), clock.clone());
+        let static_problem = StaticProblem::clone(&static_problem);
         Box::pin(async move {
             match queue.facts().await {
                 Ok(facts) => {
@@ -51,7 +61,15 @@ pub fn observed(metrics: Metrics, queue: Queue, objects: Objects, clock: Clock) 
                     counts.insert((*kind, ready), 0);
                 }
             }
+            let faults = Faults::new(&objects, &static_problem, started);
+            for (key, _) in faults.absent() {
+                *counts.entry((key.kind, "False")).or_default() += 1;
+            }
             for object in objects.all() {
+                if faults.of(&object).is_some() {
+                    *counts.entry((object.kind(), "False")).or_default() += 1;
+                    continue;
+                }
                 let ready = conditions::get(object.conditions(), condition_type::READY)
                     .map_or("Unknown", |condition| condition.status.as_str());
                 *counts.entry((object.kind(), ready)).or_default() += 1;

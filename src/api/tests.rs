@@ -65,6 +65,9 @@ async fn world(token: Option<&str>) -> World {
             reach: Arc::new(|()| Box::pin(async { Ok(Vec::new()) })),
             rejected: Arc::new(Vec::new),
             hook_path: Arc::new(|key| Some(format!("/hook/{}", key.name))),
+            static_problem: Arc::new(|object| {
+                (object.kind() == Kind::Provider).then(|| "there is no sender for it".to_owned())
+            }),
         },
     });
     World { state, _dir: dir, _writer: writer }
@@ -123,6 +126,65 @@ async fn objects_are_listed_and_shown() {
 }
 
 #[tokio::test]
+async fn s04_an_invalid_manifest_is_shown_as_stalled() {
+    let world = world(None).await;
+    let bad = "\n---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: bad, namespace: apps}\nspec: {interval: 1m, instal: {}}\n";
+    let edited = MANIFESTS.replace("spec: {interval: 1m, url", "spec: {interval: 5, url");
+    world.set_status(Kind::GitRepository, "app", ready("True", json!({}))).await;
+    world.state.objects.put_manifests("all.yaml", &format!("{edited}{bad}")).await;
+    let condition = |item: &Value, kind: &str| -> Value {
+        let list = item["status"]["conditions"].as_array().unwrap();
+        list.iter().find(|condition| condition["type"] == kind).unwrap().clone()
+    };
+    // One that never was valid: only its name is known.
+    let list = world.get("/objects?kind=hr&namespace=apps").await.1;
+    let names: Vec<&Value> =
+        list["items"].as_array().unwrap().iter().map(|it| &it["metadata"]["name"]).collect();
+    assert_eq!(names, ["bad", "web"]);
+    let item = &list["items"][0];
+    assert_eq!(item["apiVersion"], "helm.toolkit.fluxcd.io/v2");
+    for (kind, status) in [("Ready", "False"), ("Stalled", "True")] {
+        let condition = condition(item, kind);
+        assert_eq!((&condition["status"], &condition["reason"]), (&json!(status), &json!("InvalidManifest")));
+        let message = condition["message"].as_str().unwrap();
+        assert!(message.starts_with("all.yaml:") && message.contains("spec.instal"), "{message}");
+    }
+    assert_eq!(world.get("/objects/hr/apps/bad").await.1, *item);
+    let story = world.get("/explain/HelmRelease/apps/bad").await.1;
+    assert_eq!(story["objects"][0]["ready"], "False", "{story}");
+    // One that was valid before: that stays in force, and is shown with what is wrong now.
+    let source = world.get("/objects/GitRepository/apps/app").await.1;
+    assert_eq!(source["spec"]["interval"], "1m0s");
+    assert_eq!(condition(&source, "Ready")["status"], "False");
+    let message = condition(&source, "Stalled")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("spec.interval") && message.ends_with("stays in force"), "{message}");
+    let stood = world.state.objects.get(&ObjectKey::new(Kind::GitRepository, "apps", "app")).unwrap();
+    assert!(flux_api::conditions::is_ready(stood.conditions()), "what others go by is untouched");
+    assert_eq!(
+        world.get("/wait?kind=GitRepository&namespace=apps&name=app&timeout=0").await.1["failed"],
+        true
+    );
+    assert_eq!(world.get("/explain/GitRepository/apps/app").await.1["objects"][0]["ready"], "False");
+    // Put right again.
+    assert_eq!(world.state.objects.put_manifests("all.yaml", MANIFESTS).await, []);
+    assert_eq!(world.get("/objects/hr/apps/bad").await.0, StatusCode::NOT_FOUND);
+    let source = world.get("/objects/GitRepository/apps/app").await.1;
+    assert_eq!(condition(&source, "Ready")["status"], "True");
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_send_is_shown_as_not_ready() {
+    let world = world(None).await;
+    let provider = "apiVersion: notification.toolkit.fluxcd.io/v1beta3\nkind: Provider\nmetadata: {name: ci, namespace: apps}\nspec: {type: github, address: https://github.com/a/b}\n";
+    assert_eq!(world.state.objects.put_manifests("ci.yaml", provider).await, []);
+    let shown = world.get("/objects/Provider/apps/ci").await.1;
+    let conditions = shown["status"]["conditions"].as_array().unwrap();
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
+    assert_eq!((&ready["status"], &ready["message"]), (&json!("False"), &json!("there is no sender for it")));
+    assert_eq!(world.get("/wait?kind=Provider&namespace=apps&name=ci").await.1["failed"], true);
+}
+
+#[tokio::test]
 async fn a_request_is_annotated_and_its_sources_first() {
     let world = world(None).await;
     assert_eq!(
@@ -162,6 +224,21 @@ async fn a_suspended_object_is_left_alone_until_resumed() {
 }
 
 #[tokio::test]
+async fn a_suspended_source_is_not_passed_over() {
+    let world = world(None).await;
+    world.post("/objects/GitRepository/apps/app/suspend", json!(null)).await;
+    let sources = world.get("/objects/hr/apps/web/sources").await.1;
+    assert_eq!(sources[0]["name"], "app", "the command asks for it by itself, and is refused");
+    let (status, error) = world.post("/objects/hr/apps/web/reconcile", json!({"with_source": true})).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(error["error"], "`GitRepository/apps/app` is suspended");
+    assert_eq!(error["hint"], "`sluice resume gitrepo app -n apps` first");
+    let release = world.get("/objects/hr/apps/web").await.1;
+    assert_eq!(release["metadata"]["annotations"], Value::Null, "nothing was asked for by halves");
+    assert_eq!(world.post("/objects/hr/apps/web/reconcile", json!({})).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_wait_ends_when_the_last_cluster_has_the_commit() {
     let world = world(None).await;
     let commit = "8b1a9953c4611296a827abf8c47804d7e6a5b2f0";
@@ -184,6 +261,36 @@ async fn a_wait_ends_when_the_last_cluster_has_the_commit() {
     assert_eq!(status, StatusCode::OK, "{report}");
     assert_eq!(report["done"], true, "{report}");
     assert_eq!(report["members"][1]["object"]["name"], "web");
+    assert_eq!(report["members"][1]["state"], "ready");
+}
+
+#[tokio::test]
+async fn a_wait_ends_at_once_when_a_suspended_release_does_not_have_the_commit() {
+    let world = world(None).await;
+    let commit = "8b1a9953c4611296a827abf8c47804d7e6a5b2f0";
+    let artifact = json!({"artifact": {"path": "p", "url": "u", "revision": format!("master@sha1:{commit}"), "digest": "sha256:0"}});
+    world.set_status(Kind::GitRepository, "app", ready("True", artifact)).await;
+    let at = |version: &str| {
+        ready(
+            "True",
+            json!({"history": [{"digest": "d", "name": "web", "namespace": "apps", "version": 1,
+            "status": "deployed", "chartName": "c", "chartVersion": version, "configDigest": "c"}]}),
+        )
+    };
+    world.set_status(Kind::HelmRelease, "web", at("1.0.0+000000000000")).await;
+    world.post("/objects/hr/apps/web/suspend", json!(null)).await;
+    let path = format!("/wait?kind=GitRepository&namespace=apps&name=app&revision={commit}");
+    let report = world.get(&path).await.1;
+    assert_eq!((&report["done"], &report["failed"]), (&json!(false), &json!(true)), "{report}");
+    assert_eq!(report["members"][0]["state"], "ready");
+    assert_eq!(report["members"][1]["cluster"], "in-cluster");
+    assert_eq!(report["members"][1]["message"], "`HelmRelease/apps/web` is suspended and does not have it");
+    let elsewhere = world.get("/wait?kind=hr&namespace=apps&name=web&revision=deadbeefdeadbeef").await.1;
+    assert_eq!(elsewhere["failed"], true, "{elsewhere}");
+    // One that has it is in nobody's way.
+    world.set_status(Kind::HelmRelease, "web", at("1.0.0+8b1a9953c461")).await;
+    let report = world.get(&path).await.1;
+    assert_eq!((&report["done"], &report["failed"]), (&json!(true), &json!(false)), "{report}");
     assert_eq!(report["members"][1]["state"], "ready");
 }
 

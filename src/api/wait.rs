@@ -56,14 +56,14 @@ pub(super) async fn wait(
 
 async fn look(state: &ApiState, key: &ObjectKey, goal: &Goal) -> Result<WaitReport, ApiError> {
     let object = state.objects.get(key).ok_or_else(|| missing(&state.objects, key))?;
-    let mut members = vec![judge(goal, &object, &also(state, &object).await?)];
+    let mut members = vec![judge(goal, &object, &also(state, &object).await?, state.faults().of(&object))];
     if matches!(goal, Goal::Revision(_)) {
         for dependent in dependents(state, key) {
-            members.push(judge(goal, &dependent, &also(state, &dependent).await?));
+            members.push(judge(goal, &dependent, &also(state, &dependent).await?, None));
         }
     }
     let counts = |wanted: WaitState| members.iter().filter(|member| member.state == wanted).count();
-    let failed = counts(WaitState::Failed) > 0;
+    let failed = counts(WaitState::Failed) + counts(WaitState::Suspended) > 0;
     let done = counts(WaitState::Waiting) == 0 && !failed;
     Ok(WaitReport { done, failed, members })
 }

@@ -319,7 +319,7 @@ pub struct WaitQuery {
 pub struct WaitReport {
     /// All have it.
     pub done: bool,
-    /// At least one never will without help.
+    /// At least one never will without help: it failed, or it is suspended.
     pub failed: bool,
     /// Who is waited for.
     pub members: Vec<WaitMember>,
@@ -330,6 +330,9 @@ pub struct WaitReport {
 pub struct WaitMember {
     /// The object.
     pub object: ObjectKey,
+    /// The cluster it is applied to; none for what is applied to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Where it stands.
     pub state: WaitState,
     /// Its revision.
@@ -349,7 +352,7 @@ pub enum WaitState {
     Waiting,
     /// Never without help.
     Failed,
-    /// It is left alone on purpose.
+    /// It is left alone on purpose, and has it not.
     Suspended,
 }
 

@@ -14,7 +14,7 @@ use crate::cluster::{ClusterSettings, Clusters};
 use crate::model::Clock;
 use crate::notify;
 use crate::objects::Objects;
-use crate::queue::{Queue, QueueSettings};
+use crate::queue::{Queue, QueueSettings, Writer};
 use crate::receiver::{self, ReceiverSettings, ReceiverState, ServeLimits};
 use crate::reconcile::{
     Reconciler, ReconcilerParts, ReconcilerSettings, follow_changes, send_messages, work,
@@ -45,6 +45,8 @@ pub struct AgentOptions {
     pub receiver: ReceiverSettings,
     /// Where webhooks arrive, opened by the caller; without it none do.
     pub hooks: Option<TcpListener>,
+    /// The store, if [`AgentOptions::open_store`] has opened it already.
+    pub store: Option<OpenStore>,
     /// Counters and histograms.
     pub metrics: Metrics,
     /// The time.
@@ -65,9 +67,26 @@ impl AgentOptions {
             notify: notify::Policy::default(),
             receiver: ReceiverSettings::default(),
             hooks: None,
+            store: None,
             metrics: Metrics::new(),
             clock: Clock::system(),
         }
+    }
+}
+
+/// A store that is open and held, and that nobody writes to yet.
+pub struct OpenStore(Queue, Writer);
+
+impl AgentOptions {
+    /// Opens the store, and so takes the state directory for this process: whoever starts a second agent hears of the
+    /// first one before anything else is in the way.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, or another process holds it.
+    pub async fn open_store(&mut self) -> anyhow::Result<()> {
+        let (queue, writer) = Queue::open(&self.state, self.queue.clone(), self.clock.clone()).await?;
+        self.store = Some(OpenStore(queue, writer));
+        Ok(())
     }
 }
 
@@ -114,22 +133,26 @@ impl Agent {
     ///
     /// # Errors
     /// When the store or the directory cannot be opened.
-    pub async fn start(options: AgentOptions) -> anyhow::Result<Self> {
+    pub async fn start(mut options: AgentOptions) -> anyhow::Result<Self> {
+        if options.store.is_none() {
+            options.open_store().await?;
+        }
         let AgentOptions {
             manifests,
             state,
             concurrent,
-            queue,
+            queue: _,
             clusters,
             sources,
             reconciler,
             notify,
             receiver,
             hooks,
+            store,
             metrics,
             clock,
         } = options;
-        let (queue, writer) = Queue::open(&state, queue, clock.clone()).await?;
+        let OpenStore(queue, writer) = store.context("the store was opened above")?;
         // The store outlives every other task: what they finish last is still written.
         let store = tokio::spawn(async move { writer.run().await.map_err(anyhow::Error::from) });
         let (objects, watcher) =

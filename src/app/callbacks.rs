@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use flux_api::FluxObject;
 use futures::FutureExt;
 
 use super::agent::Agent;
@@ -82,7 +83,9 @@ pub fn callbacks(agent: &Agent, clock: &Clock) -> Callbacks {
     });
     let receiver = agent.receiver.clone();
     let hook_path = Arc::new(move |key: &ObjectKey| receiver.path_of(key).ok());
-    Callbacks { diff: Some(diff), replay, reach, rejected, hook_path }
+    let reconciler = agent.reconciler.clone();
+    let static_problem = Arc::new(move |object: &FluxObject| reconciler.passive_problem(object));
+    Callbacks { diff: Some(diff), replay, reach, rejected, hook_path, static_problem }
 }
 
 async fn compare(reconciler: &Reconciler, request: DiffRequest) -> DiffReport {

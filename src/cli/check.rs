@@ -9,10 +9,13 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::output::{Mark, Terminal, clean, print};
-use super::{Answer, Context, Format, formatted, seconds};
+use super::{Answer, Context, Document, formatted, seconds};
 use crate::api::wire::{ClusterReach, ProblemLine};
-use crate::model::Clock;
+use crate::cluster::{ClusterSettings, Clusters, KubeconfigPolicy};
+use crate::config::{Flags, ProcessEnvironment, Settings};
+use crate::model::{Clock, ObjectKey};
 use crate::objects::{MemoryStore, Objects};
+use crate::{receiver, reconcile};
 
 /// Validate manifests; without a directory, those of the running agent and the reach of its clusters
 #[derive(Debug, clap::Args)]
@@ -24,7 +27,7 @@ pub(super) struct CheckArgs {
     timeout: Duration,
     /// How to print
     #[arg(short, long, value_enum)]
-    output: Option<Format>,
+    output: Option<Document>,
 }
 
 /// What was found.
@@ -38,29 +41,63 @@ struct Report {
 pub(super) async fn run(args: CheckArgs, cx: &Context) -> anyhow::Result<Answer> {
     let terminal = cx.terminal;
     let report = match args.dir {
-        Some(dir) => offline(dir).await?,
+        Some(dir) => offline(dir, &rules(&cx.flags.0)?).await?,
         None => running(&Client::new(cx)?, args.timeout).await?,
     };
     match args.output {
-        None | Some(Format::Wide | Format::Name) => print(&render(&report, terminal))?,
-        Some(format) => print(&formatted(&report, format)?)?,
+        None => print(&render(&report, terminal))?,
+        Some(document) => print(&formatted(&report, document.into())?)?,
     }
     let bad = !report.problems.is_empty() || report.clusters.iter().any(|cluster| cluster.error.is_some());
     Ok(if bad { Answer::Failed } else { Answer::Done })
 }
 
-async fn offline(dir: PathBuf) -> anyhow::Result<Report> {
+/// What an agent would allow, by the settings it would be started with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rules {
+    no_cross_namespace_refs: bool,
+    kubeconfigs: KubeconfigPolicy,
+}
+
+fn rules(flags: &Flags) -> anyhow::Result<Rules> {
+    // Nothing is kept here: any place will do where none is named.
+    let mut anywhere = Flags::default();
+    anywhere.set("state", ".");
+    let settings = Settings::load(&flags.over(&anywhere), &ProcessEnvironment)?;
+    Ok(Rules {
+        no_cross_namespace_refs: settings.no_cross_namespace_refs,
+        kubeconfigs: KubeconfigPolicy {
+            exec: settings.insecure_kubeconfig_exec,
+            insecure_tls: settings.insecure_kubeconfig_tls,
+            ..KubeconfigPolicy::default()
+        },
+    })
+}
+
+async fn offline(dir: PathBuf, rules: &Rules) -> anyhow::Result<Report> {
     let shown = dir.display().to_string();
     let (objects, _watcher) = Objects::directory(dir, Arc::new(MemoryStore::default()), Clock::system())
         .await
         .with_context(|| format!("failed to check the manifests in `{shown}`"))?;
-    let problems = objects.problems().into_iter().map(|it| ProblemLine {
+    let written = objects.problems().into_iter().map(|it| ProblemLine {
         file: it.file,
         line: it.line,
         object: it.key,
         message: it.message,
     });
-    Ok(Report { objects: objects.all().len(), problems: problems.collect(), clusters: Vec::new() })
+    let settings = ClusterSettings { policy: rules.kubeconfigs, ..ClusterSettings::default() };
+    let clusters = Clusters::new(settings, Clock::system());
+    let meant = reconcile::examine(&objects, &clusters, rules.no_cross_namespace_refs);
+    let unserved = receiver::unserved(&objects).into_iter().map(|(key, why)| (key, why.to_string()));
+    let at = |(key, message): (ObjectKey, String)| ProblemLine {
+        file: objects.file(&key).unwrap_or_default(),
+        line: objects.line(&key),
+        message: format!("`{key}`: {message}"),
+        object: Some(key),
+    };
+    let mut problems: Vec<ProblemLine> = written.chain(meant.into_iter().chain(unserved).map(at)).collect();
+    problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    Ok(Report { objects: objects.all().len(), problems, clusters: Vec::new() })
 }
 
 async fn running(client: &Client, timeout: Duration) -> anyhow::Result<Report> {
@@ -117,7 +154,7 @@ mod tests {
         for (name, text) in files {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
-        let report = offline(dir.path().to_owned()).await.unwrap();
+        let report = offline(dir.path().to_owned(), &Rules::default()).await.unwrap();
         (render(&report, TERMINAL), report.problems.is_empty())
     }
 
@@ -141,8 +178,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_cannot_work_is_named_by_file_and_line() {
+        let receiver = "apiVersion: notification.toolkit.fluxcd.io/v1\nkind: Receiver\nmetadata:\n  name: push\n  namespace: gitops-project\nspec:\n  type: github\n  secretRef: {name: token}\n  resources: [{kind: GitRepository, name: git-repo}]\n";
+        let encrypted = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: token\n  namespace: gitops-project\nstringData: {token: 'ENC[AES256_GCM,data:x]'}\nsops: {version: 3.9.0}\n";
+        let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: web\n  namespace: gitops-project\nspec:\n  interval: 1m\n  chart: {spec: {chart: ./c, sourceRef: {kind: GitRepository, name: gone}}}\n";
+        let both = format!("{GOOD}---\n{receiver}");
+        let (text, good) =
+            check(&[("git.yaml", &both), ("secret.yaml", encrypted), ("web.yaml", release)]).await;
+        assert!(!good);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("✗ git.yaml:10: `Receiver/gitops-project/push`: unable to read token from secret `gitops-project/token`: "),
+            "{text}"
+        );
+        assert!(lines[0].contains("encrypted with SOPS"), "{text}");
+        assert_eq!(
+            lines[1],
+            "✗ web.yaml:1: `HelmRelease/gitops-project/web`: `GitRepository/gitops-project/gone` does not exist"
+        );
+        assert_eq!(lines[2], "✗ 3 objects, 2 problems");
+    }
+
+    #[tokio::test]
     async fn a_directory_that_is_not_there_is_an_error() {
-        let error = format!("{:#}", offline("/nonexistent/manifests".into()).await.unwrap_err());
+        let error =
+            format!("{:#}", offline("/nonexistent/manifests".into(), &Rules::default()).await.unwrap_err());
         assert!(error.contains("/nonexistent/manifests"), "{error}");
     }
 }

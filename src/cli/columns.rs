@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::model::Kind;
+use crate::model::{Kind, cluster_name, short_cluster_name};
 
 /// Which columns besides the kind's own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,7 +108,7 @@ pub(super) fn revision(kind: Kind, item: &Value) -> String {
     pointers.iter().find_map(|pointer| item.pointer(pointer)?.as_str()).unwrap_or_default().to_owned()
 }
 
-/// READY and MESSAGE. What nothing reconciles is always ready, in flux' words.
+/// READY and MESSAGE. What nothing reconciles is ready, in flux' words, unless it says otherwise.
 pub(super) fn ready(kind: Kind, item: &Value) -> (String, String) {
     let always = match kind {
         Kind::Alert => Some("Alert is Ready"),
@@ -118,12 +118,10 @@ pub(super) fn ready(kind: Kind, item: &Value) -> (String, String) {
         }
         _ => None,
     };
-    if let Some(message) = always {
-        return ("True".to_owned(), message.to_owned());
-    }
-    match condition(item, "Ready") {
-        Some(condition) => (member(condition, "status"), member(condition, "message")),
-        None => ("False".to_owned(), "waiting to be reconciled".to_owned()),
+    match (condition(item, "Ready"), always) {
+        (Some(condition), _) => (member(condition, "status"), member(condition, "message")),
+        (None, Some(message)) => ("True".to_owned(), message.to_owned()),
+        (None, None) => ("False".to_owned(), "waiting to be reconciled".to_owned()),
     }
 }
 
@@ -160,9 +158,12 @@ fn referred(item: &Value, pointer: &str) -> String {
     format!("{}/{namespace}/{}", member(reference, "kind"), member(reference, "name"))
 }
 
-/// The cluster an object is applied to, by the Secret with its kubeconfig.
+/// The cluster an object is applied to, called as everywhere.
 fn cluster(item: &Value) -> String {
-    item.pointer("/spec/kubeConfig/secretRef/name").and_then(Value::as_str).unwrap_or("-").to_owned()
+    ["/spec/kubeConfig/secretRef/name", "/spec/kubeConfig/configMapRef/name"]
+        .iter()
+        .find_map(|pointer| item.pointer(pointer)?.as_str())
+        .map_or_else(|| cluster_name(None), |name| short_cluster_name(name).to_owned())
 }
 
 fn title(yes: bool) -> String {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::client::{Client, escape};
 use super::explain::{facts, render};
 use super::output::{Mark, clean, print, table};
+use super::usage::usage;
 use super::{Answer, Context, Format, formatted};
 use crate::api::wire::{DeliveryDetail, DeliveryLine, Rejection, Replayed};
 
@@ -74,6 +75,12 @@ async fn list(args: ListArgs, cx: &Context) -> anyhow::Result<Answer> {
             _ => receiver.clone(),
         };
         path.push_str(&format!("&receiver={}", escape(&full)));
+    }
+    if let (None, Some(namespace)) = (&args.receiver, client.namespace()) {
+        path.push_str(&format!("&namespace={}", escape(namespace)));
+    }
+    if args.rejected && args.output == Some(Format::Name) {
+        return Err(usage("what was refused is not stored and has no id\nhint: `-o json` has all of it"));
     }
     let found: Vec<Value> = client.get(&path).await?;
     match args.output {

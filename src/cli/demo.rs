@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use super::Context;
 use super::attach::attach;
-use crate::config::{Flags, ProcessEnvironment, Settings};
-use crate::demo::tour::{self, DemoOptions};
+use crate::config::{Environment, Flags, ProcessEnvironment, Settings};
+use crate::demo::tour::{self, DemoOptions, Whereabouts};
 use crate::telemetry;
 
 /// Run a whole small world in one process: git repository, image registry, two member clusters, a chat
@@ -50,10 +50,41 @@ pub(super) async fn run(args: DemoArgs, cx: &Context) -> anyhow::Result<ExitCode
         git_port: args.git_port,
         registry_port: args.registry_port,
         dir: args.dir,
+        program: program(&ProcessEnvironment),
     };
-    tour::run(options, async |agent, state| {
-        let settings = Settings { state: state.to_owned(), ..settings };
+    tour::run(options, async |agent, Whereabouts { state, hooks }| {
+        // What is printed for people to try has to be what `sluice hook url` says.
+        let public_url = settings.public_url.clone().or_else(|| format!("http://{hooks}").parse().ok());
+        let settings = Settings { state, public_url, ..settings };
         attach(agent, &settings).await
     })
     .await
+}
+
+/// How this program can be called from another terminal: by name if it is found so, else by its whole path.
+fn program(environment: &dyn Environment) -> String {
+    const NAME: &str = "sluice";
+    let path = environment.variable("PATH").unwrap_or_default();
+    let is_found = std::env::split_paths(&path).any(|dir| dir.join(NAME).is_file());
+    match std::env::current_exe() {
+        Ok(program) if !is_found => program.display().to_string(),
+        _ => NAME.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn commands_to_try_can_be_typed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = format!("/nonexistent:{}", dir.path().display());
+        let environment = BTreeMap::from([("PATH", path.as_str())]);
+        assert_eq!(program(&environment), std::env::current_exe().unwrap().display().to_string());
+        std::fs::write(dir.path().join("sluice"), "").unwrap();
+        assert_eq!(program(&environment), "sluice");
+    }
 }

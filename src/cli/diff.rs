@@ -7,6 +7,7 @@ use similar::TextDiff;
 
 use super::client::Client;
 use super::output::{Mark, Terminal, clean, print};
+use super::usage::usage;
 use super::words::{Selection, parse};
 use super::{Answer, Context, Format, formatted, seconds};
 use crate::api::wire::{DiffReport, DiffRequest, ObjectDiff, ResourceChange};
@@ -18,7 +19,7 @@ pub(super) struct DiffArgs {
     /// Kind and name (`hr web`, `ks apps`); without them every release and Kustomization of the namespace
     #[arg(value_name = "KIND NAME")]
     words: Vec<String>,
-    /// At this revision or commit of the source; without it at the one it stands at
+    /// At this commit (or its beginning), branch, tag or reference of the source; without it at what it stands at
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
     /// Of all namespaces
@@ -50,7 +51,7 @@ async fn told(args: &DiffArgs, cx: &Context) -> anyhow::Result<Answer> {
     let objects = if args.words.is_empty() {
         Vec::new()
     } else {
-        let (selection, names) = parse(&args.words).map_err(anyhow::Error::msg)?;
+        let (selection, names) = parse(&args.words).map_err(usage)?;
         let Selection::Kind(kind) = selection else {
             anyhow::bail!(
                 "a diff is of a HelmRelease or a Kustomization\nhint: for example `sluice diff hr web`"
@@ -63,6 +64,10 @@ async fn told(args: &DiffArgs, cx: &Context) -> anyhow::Result<Answer> {
     };
     let request = DiffRequest { objects, namespace, revision: args.revision.clone() };
     let report: DiffReport = client.post("/diff", &request, Some(args.timeout)).await?;
+    if report.objects.is_empty() {
+        // Exit code 0 would say that nothing would change.
+        anyhow::bail!(nothing_found(request.namespace.as_deref()));
+    }
     match args.output {
         None | Some(Format::Wide | Format::Name) => {
             print(&render(&report, args.output == Some(Format::Name), terminal))?
@@ -81,6 +86,13 @@ async fn told(args: &DiffArgs, cx: &Context) -> anyhow::Result<Answer> {
         }
     }
     Ok(answer)
+}
+
+fn nothing_found(namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("no HelmRelease objects found in \"{namespace}\" namespace"),
+        None => "no HelmRelease objects found in any namespace".to_owned(),
+    }
 }
 
 fn title(object: &ObjectDiff) -> String {
@@ -142,6 +154,33 @@ fn hunks(change: &ResourceChange, terminal: Terminal) -> String {
 mod tests {
     use super::*;
     use crate::model::Kind;
+
+    #[tokio::test]
+    async fn a_diff_of_nothing_is_no_diff_without_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let routes = axum::Router::new()
+            .route("/api/v1/diff", axum::routing::post(async || axum::Json(DiffReport::default())));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
+        let mut flags = crate::config::Flags::default();
+        flags.set("server", server);
+        flags.set("namespace", "nope");
+        flags.set("state", dir.path().display().to_string());
+        let terminal = Terminal { unicode: true, color: false };
+        let cx = Context { terminal, flags: crate::config::ClientFlags(flags) };
+        let args = DiffArgs {
+            words: Vec::new(),
+            revision: None,
+            all_namespaces: false,
+            timeout: Duration::from_secs(10),
+            output: None,
+        };
+        let error = told(&args, &cx).await.unwrap_err();
+        assert_eq!(error.to_string(), "no HelmRelease objects found in \"nope\" namespace");
+        assert_eq!(run(args, &cx).await.unwrap(), Answer::Trouble);
+        serving.abort();
+    }
 
     #[test]
     fn a_diff_reads_like_a_diff() {

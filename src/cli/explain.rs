@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::client::{Client, escape};
 use super::columns::shorten;
 use super::output::{Mark, Terminal, clean, print, span};
-use super::{Answer, Context, Format, formatted};
+use super::usage::usage;
+use super::{Answer, Context, Document, formatted};
 use crate::api::wire::{DeliveryLine, JobLine, MessageLine, StepLine, StoryView};
 use crate::model::{Kind, ObjectKey, Timestamp};
 
@@ -20,7 +21,7 @@ pub(super) struct ExplainArgs {
     what: Vec<String>,
     /// How to print
     #[arg(short, long, value_enum)]
-    output: Option<Format>,
+    output: Option<Document>,
 }
 
 pub(super) async fn run(args: ExplainArgs, cx: &Context) -> anyhow::Result<Answer> {
@@ -30,15 +31,15 @@ pub(super) async fn run(args: ExplainArgs, cx: &Context) -> anyhow::Result<Answe
         // A delivery, a commit, or an object's full name.
         [one] if one.split('/').count() != 2 => one.clone(),
         words => {
-            let (kind, name) = super::words::parse_one(words).map_err(anyhow::Error::msg)?;
+            let (kind, name) = super::words::parse_one(words).map_err(usage)?;
             ObjectKey::new(kind, client.the_namespace().await?, name).to_string()
         }
     };
     let path: Vec<String> = what.split('/').map(escape).collect();
     let story: StoryView = client.get(&format!("/explain/{}", path.join("/"))).await?;
     match args.output {
-        None | Some(Format::Wide) => print(&render(&story, terminal))?,
-        Some(format) => print(&formatted(&story, format)?)?,
+        None => print(&render(&story, terminal))?,
+        Some(document) => print(&formatted(&story, document.into())?)?,
     }
     Ok(Answer::Done)
 }
@@ -94,12 +95,12 @@ pub(super) fn render(story: &StoryView, terminal: Terminal) -> String {
                 "False" => (Mark::Failed, object.revision.as_deref().map(shorten).unwrap_or_default()),
                 _ => (Mark::Waiting, object.revision.as_deref().map(shorten).unwrap_or_default()),
             };
-            line(
-                &mut text,
-                "  ",
-                terminal.sign(mark),
-                &[&object.object.to_string(), &revision, &shorten(&object.message)],
-            );
+            // A receiver's message is where people copy its path from.
+            let message = match object.object.kind {
+                Kind::Receiver => object.message.clone(),
+                _ => shorten(&object.message),
+            };
+            line(&mut text, "  ", terminal.sign(mark), &[&object.object.to_string(), &revision, &message]);
         }
     }
     if let Some(summary) = summary(story, terminal) {

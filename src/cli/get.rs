@@ -9,7 +9,8 @@ use super::client::{Client, escape};
 use super::columns::{Columns, has_condition, header, row};
 use super::output::{Mark, Terminal, padded, print, table, widths};
 use super::sse::Events;
-use super::words::{Selection, parse};
+use super::usage::usage;
+use super::words::{Selection, name_line, parse};
 use super::{Answer, Context, Format, formatted};
 use crate::api::wire::StreamEvent;
 use crate::model::{Kind, ObjectKey};
@@ -60,23 +61,25 @@ struct Requirement {
 
 pub(super) async fn run(args: GetArgs, cx: &Context) -> anyhow::Result<Answer> {
     let terminal = cx.terminal;
-    let (selection, names) = parse(&args.words).map_err(anyhow::Error::msg)?;
+    let (selection, names) = parse(&args.words).map_err(usage)?;
     let client = Client::new(cx)?;
     let condition = match &args.status_selector {
         None => None,
         Some(text) => match text.split_once('=') {
             Some((kind, status)) => Some((kind.to_owned(), status.to_owned())),
             None => {
-                bail!("`--status-selector` is `type=status`, for example `ready=false`, and not `{text}`")
+                return Err(usage(format!(
+                    "`--status-selector` is `type=status`, for example `ready=false`, and not `{text}`"
+                )));
             }
         },
     };
     let labels = args.label_selector.as_deref().map(requirements).transpose()?.unwrap_or_default();
+    if args.watch && !matches!(selection, Selection::Kind(_)) {
+        return Err(usage("a watch is of one kind\nhint: for example `sluice get hr --watch`"));
+    }
     let namespace = if args.all_namespaces { None } else { Some(client.the_namespace().await?) };
     let wanted = Wanted { selection, names, namespace, labels, condition };
-    if args.watch && !matches!(selection, Selection::Kind(_)) {
-        bail!("a watch is of one kind\nhint: for example `sluice get hr --watch`");
-    }
     let list = client.objects(wanted.namespace.as_deref()).await?;
     let items: Vec<Value> = list.items.into_iter().filter(|item| wanted.takes(item)).collect();
     let columns = Columns {
@@ -159,9 +162,9 @@ fn requirements(selector: &str) -> anyhow::Result<Vec<Requirement>> {
             (part, None, false)
         };
         if key.trim().is_empty() || key.contains([' ', '(', ')']) {
-            bail!(
+            return Err(usage(format!(
                 "`{part}` is not a label requirement\nhint: write `key=value`, `key!=value`, `key` or `!key`"
-            );
+            )));
         }
         let value = value.map(|value| value.trim().to_owned());
         found.push(Requirement { key: key.trim().to_owned(), value, negated });
@@ -199,7 +202,7 @@ fn text(items: &[Value], format: Format, single: bool) -> anyhow::Result<String>
         let line = |item: &Value| {
             let kind = kind_of(item)?;
             let name = item.pointer("/metadata/name")?.as_str()?;
-            Some(format!("{}.{}/{name}\n", kind.as_str().to_ascii_lowercase(), kind.group()))
+            Some(name_line(&ObjectKey::new(kind, "", name)))
         };
         return Ok(items.iter().filter_map(line).collect());
     }

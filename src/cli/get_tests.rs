@@ -68,8 +68,8 @@ fn helmreleases() {
     member2-app|1.0.0+8b1a9953c461.2|True     |False|connection refused
     ");
     insta::assert_snapshot!(show("hr member1-app", Columns { namespace: true, source: true, wide: true, kind: false }), @r"
-    NAMESPACE     |NAME       |SOURCE                               |REVISION            |SUSPENDED|READY|MESSAGE                                                                                                   |CLUSTER           |SINCE
-    gitops-project|member1-app|GitRepository/gitops-project/git-repo|1.0.0+8b1a9953c461.2|False    |True |Helm upgrade succeeded for release app/app-member1-app.v2 with chart hello-kubernetes@1.0.0+8b1a9953c461.2|member1-kubeconfig|2026-11-24T10:00:00Z
+    NAMESPACE     |NAME       |SOURCE                               |REVISION            |SUSPENDED|READY|MESSAGE                                                                                                   |CLUSTER|SINCE
+    gitops-project|member1-app|GitRepository/gitops-project/git-repo|1.0.0+8b1a9953c461.2|False    |True |Helm upgrade succeeded for release app/app-member1-app.v2 with chart hello-kubernetes@1.0.0+8b1a9953c461.2|member1|2026-11-24T10:00:00Z
     ");
 }
 

@@ -10,6 +10,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::client::Client;
 use super::output::{Mark, clean, print, table};
+use super::usage::usage;
+use super::words::name_line;
 use super::{Answer, Context, Format, formatted, seconds};
 use crate::api::wire::HookLine;
 use crate::config::{Environment, ProcessEnvironment};
@@ -50,10 +52,10 @@ pub(super) struct SendArgs {
     /// Where `--listen` answers, when the agent does not know its public address
     #[arg(long, value_name = "URL")]
     base: Option<url::Url>,
-    /// How to sign, when it is not asked for at an agent: generic, generic-hmac, github, gitlab, bitbucket, harbor
-    #[arg(long = "type", value_name = "TYPE")]
+    /// The type of the Receiver, when it is not asked for at an agent
+    #[arg(long = "type", value_name = "TYPE", help = type_help())]
     kind: Option<String>,
-    /// A file with the receiver's token; else SLUICE_HOOK_TOKEN
+    /// A file with the receiver's token; else SLUICE_HOOK_TOKEN. Where the path is the only proof none is needed
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The event, for senders that name it in a header
@@ -85,12 +87,20 @@ async fn url(args: UrlArgs, cx: &Context) -> anyhow::Result<Answer> {
             bail!("there is no Receiver `{name}`\nhint: `sluice hook url` lists them");
         }
     }
-    if let Some(format @ (Format::Json | Format::Yaml)) = args.output {
-        print(&formatted(&hooks, format)?)?;
-        return Ok(Answer::Done);
+    match args.output {
+        Some(format @ (Format::Json | Format::Yaml)) => {
+            print(&formatted(&hooks, format)?)?;
+            return Ok(Answer::Done);
+        }
+        Some(Format::Name) => {
+            print(&hooks.iter().map(|hook| name_line(&hook.receiver)).collect::<String>())?;
+            return Ok(Answer::Done);
+        }
+        None | Some(Format::Wide) => {}
     }
+    let wide = args.output == Some(Format::Wide);
     // One that was asked for by name is for a script: the address alone.
-    if let ([hook], true) = (&hooks[..], args.receiver.is_some()) {
+    if let ([hook], true, false) = (&hooks[..], args.receiver.is_some(), wide) {
         let Some(address) = hook.url.as_ref().or(hook.path.as_ref()) else {
             bail!(
                 "`{}` is not served: its token cannot be read\nhint: `sluice get receivers` says why",
@@ -106,21 +116,34 @@ async fn url(args: UrlArgs, cx: &Context) -> anyhow::Result<Answer> {
         }
         return Ok(Answer::Done);
     }
+    print(&hook_table(&hooks, wide))?;
+    Ok(Answer::Done)
+}
+
+/// With `wide`, the path by itself, for senders that reach the agent by another address.
+fn hook_table(hooks: &[HookLine], wide: bool) -> String {
     let rows: Vec<Vec<String>> = hooks
         .iter()
         .map(|hook| {
             let address = hook.url.as_ref().or(hook.path.as_ref());
-            vec![
+            let mut row = vec![
                 hook.receiver.namespace.clone(),
                 hook.receiver.name.clone(),
                 hook.provider.clone(),
                 if hook.suspended { "True" } else { "False" }.to_owned(),
                 address.cloned().unwrap_or_else(|| "not served: its token cannot be read".to_owned()),
-            ]
+            ];
+            if wide {
+                row.push(hook.path.clone().unwrap_or_default());
+            }
+            row
         })
         .collect();
-    print(&table(Some(&["NAMESPACE", "NAME", "TYPE", "SUSPENDED", "URL"]), &rows))?;
-    Ok(Answer::Done)
+    let mut header = vec!["NAMESPACE", "NAME", "TYPE", "SUSPENDED", "URL"];
+    if wide {
+        header.push("PATH");
+    }
+    table(Some(&header), &rows)
 }
 
 fn is_named(hook: &HookLine, name: &str) -> bool {
@@ -132,12 +155,12 @@ fn is_named(hook: &HookLine, name: &str) -> bool {
 
 async fn send(args: SendArgs, cx: &Context) -> anyhow::Result<Answer> {
     let terminal = cx.terminal;
-    let token = token(args.token_file.as_deref())?;
-    let body = read_body(&args.body)?;
     let (address, kind) = match (&args.url, &args.kind) {
         (Some(url), Some(kind)) => (url.to_string(), kind.clone()),
         (Some(_), None) => {
-            bail!("with `--url` the way to sign must be given\nhint: for example `--type generic-hmac`")
+            return Err(usage(
+                "with `--url` the way to sign must be given\nhint: for example `--type generic-hmac`",
+            ));
         }
         (None, kind) => {
             let hook = find(&args, cx).await?;
@@ -146,6 +169,11 @@ async fn send(args: SendArgs, cx: &Context) -> anyhow::Result<Answer> {
         }
     };
     let provider = provider(&kind)?;
+    let token = match proves_by_path(provider) {
+        true => SecretString::from(String::new()),
+        false => token(args.token_file.as_deref())?,
+    };
+    let body = read_body(&args.body)?;
     let id = DeliveryId::generate();
     let headers = sign(provider, token.expose_secret().as_bytes(), &body, id.as_str(), Clock::system().now());
     let http =
@@ -185,7 +213,7 @@ async fn answer(mut response: reqwest::Response) -> String {
 
 async fn find(args: &SendArgs, cx: &Context) -> anyhow::Result<HookLine> {
     let Some(name) = &args.receiver else {
-        bail!("where to send is missing\nhint: name a Receiver, or give `--url` and `--type`");
+        return Err(usage("where to send is missing\nhint: name a Receiver, or give `--url` and `--type`"));
     };
     let client = Client::new(cx)?;
     let mut hooks: Vec<HookLine> = client.get("/hooks").await?;
@@ -220,8 +248,11 @@ fn address(hook: &HookLine, base: Option<&url::Url>) -> anyhow::Result<String> {
 
 fn provider(kind: &str) -> anyhow::Result<Provider> {
     let parsed = serde_json::from_value::<ReceiverType>(kind.into()).ok().map(Provider::of);
-    let provider = parsed.with_context(|| {
-        format!("`{kind}` is no type of a Receiver\nhint: types are {}", ReceiverType::WORDS.join(", "))
+    let provider = parsed.ok_or_else(|| {
+        usage(format!(
+            "`{kind}` is no type of a Receiver\nhint: types are {}",
+            ReceiverType::WORDS.join(", ")
+        ))
     })?;
     if !provider.signs() {
         bail!(
@@ -229,6 +260,21 @@ fn provider(kind: &str) -> anyhow::Result<Provider> {
         );
     }
     Ok(provider)
+}
+
+/// Senders of these show no token: knowing the path is all the proof there is.
+fn proves_by_path(provider: Provider) -> bool {
+    matches!(
+        provider,
+        Provider::Generic | Provider::DockerHub | Provider::Quay | Provider::Acr | Provider::CdEvents
+    )
+}
+
+fn type_help() -> String {
+    format!(
+        "The type of the Receiver, when it is not asked for at an agent: {}",
+        ReceiverType::WORDS.join(", ")
+    )
 }
 
 fn token(file: Option<&Path>) -> anyhow::Result<SecretString> {
@@ -256,4 +302,37 @@ fn read_body(file: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("the body has more than {MAX_BODY} bytes, which no receiver takes");
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wide_table_has_the_path_by_itself() {
+        let hook = HookLine {
+            receiver: crate::model::ObjectKey::new(crate::model::Kind::Receiver, "apps", "push"),
+            provider: "github".to_owned(),
+            path: Some("/hook/ab".to_owned()),
+            url: Some("https://hooks.example/hook/ab".to_owned()),
+            suspended: false,
+        };
+        let line = |wide| hook_table(std::slice::from_ref(&hook), wide).lines().last().unwrap().to_owned();
+        assert!(line(false).ends_with("https://hooks.example/hook/ab"));
+        assert!(line(true).ends_with("https://hooks.example/hook/ab\t/hook/ab"));
+    }
+
+    #[test]
+    fn a_token_is_asked_for_only_where_it_proves_something() {
+        for kind in ReceiverType::WORDS {
+            let Ok(provider) = provider(kind) else {
+                assert!(matches!(*kind, "gcr" | "generic-oidc"), "{kind}");
+                continue;
+            };
+            let at = "2026-11-24T10:00:00Z".parse().unwrap();
+            let signed = |token: &str| sign(provider, token.as_bytes(), b"{}", "1", at);
+            assert_eq!(proves_by_path(provider), signed("one") == signed("two"), "{kind}");
+            assert!(type_help().contains(kind));
+        }
+    }
 }

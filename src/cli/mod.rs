@@ -13,6 +13,7 @@ mod demo;
 mod diff;
 mod explain;
 mod get;
+mod helm_flags;
 mod hook;
 mod output;
 mod reconcile;
@@ -20,6 +21,7 @@ mod serve;
 mod sse;
 mod store;
 pub mod template;
+mod usage;
 mod wait;
 mod words;
 
@@ -36,7 +38,7 @@ use output::{Mark, Terminal, print};
 
 /// Push-based continuous delivery for Kubernetes that reads Flux's YAML.
 #[derive(Debug, Parser)]
-#[command(name = "sluice", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "sluice", version, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     flags: ClientFlags,
@@ -63,6 +65,7 @@ enum Command {
     #[command(subcommand)]
     Store(store::Store),
     Check(check::CheckArgs),
+    #[command(override_usage = "sluice template [OPTIONS] [NAME] CHART")]
     Template(Box<template::TemplateArgs>),
     /// Show the versions of this program and of the running agent
     Version(VersionArgs),
@@ -98,6 +101,22 @@ enum Format {
     Yaml,
     Name,
     Wide,
+}
+
+/// How results are printed that are no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Document {
+    Json,
+    Yaml,
+}
+
+impl From<Document> for Format {
+    fn from(document: Document) -> Self {
+        match document {
+            Document::Json => Format::Json,
+            Document::Yaml => Format::Yaml,
+        }
+    }
 }
 
 /// How a command ended.
@@ -153,7 +172,7 @@ fn ended(terminal: Terminal, result: anyhow::Result<ExitCode>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.fail(&error);
-            ExitCode::FAILURE
+            ExitCode::from(if usage::is_usage(&error) { 2 } else { 1 })
         }
     }
 }
@@ -230,6 +249,41 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[tokio::test]
+    async fn mistakes_of_usage_are_told_from_failures() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bad.toml");
+        std::fs::write(&file, "lissten = 5\n").unwrap();
+        let unknown_key = format!("get hr --config {}", file.display());
+        let nobody = format!("get hr --state {}", dir.path().display());
+        for (line, is_usage) in [
+            ("get foo", true),
+            ("get hr -l (", true),
+            ("get all --watch", true),
+            ("get hr --status-selector ready", true),
+            ("reconcile hr", true),
+            ("reconcile hr a b", true),
+            ("suspend hr", true),
+            ("resume hr a --all", true),
+            ("wait hr", true),
+            ("explain foo/bar", true),
+            ("get hr --server foo", true),
+            ("serve --listen foo", true),
+            ("serve --concurrent 0", true),
+            ("hook send", true),
+            ("hook send --url http://127.0.0.1:1/hook/x", true),
+            ("hook send --url http://127.0.0.1:1/hook/x --type smoke", true),
+            (&unknown_key, true),
+            (&nobody, false),
+        ] {
+            let cli = Cli::try_parse_from(["sluice"].into_iter().chain(line.split(' '))).unwrap();
+            let terminal = Terminal { unicode: true, color: false };
+            let context = Context { terminal, flags: cli.flags };
+            let error = perform(cli.command, &context).await.unwrap_err();
+            assert_eq!(usage::is_usage(&error), is_usage, "{line}: {error:#}");
+        }
     }
 
     #[test]

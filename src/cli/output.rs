@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::config::{Environment, ProcessEnvironment};
-use crate::telemetry::escape;
+use crate::telemetry::{escape, one_line};
 
 /// How the terminal takes what is printed.
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +61,33 @@ impl Terminal {
         drop(writeln!(io::stderr().lock(), "{} {}", self.sign(mark), clean(text.as_ref())));
     }
 
-    /// An error: one sentence, and its hint on a line of its own.
+    /// An error: one sentence with its causes, and its hints on lines of their own.
     pub(super) fn fail(self, error: &anyhow::Error) {
-        self.say(Mark::Failed, format!("{error:#}"));
+        self.say(Mark::Failed, sentence(error));
     }
+}
+
+/// An error and its causes as one sentence, each said once; hints come last, whichever of them gave one.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    let mut hints = String::new();
+    for cause in error.chain() {
+        let said = cause.to_string();
+        let (said, hint) =
+            said.split_once("\nhint: ").map_or((said.as_str(), None), |(said, hint)| (said, Some(hint)));
+        if let Some(hint) = hint.filter(|hint| !hints.contains(hint)) {
+            hints.push_str("\nhint: ");
+            hints.push_str(hint);
+        }
+        // Many errors show their cause in their own text.
+        if !text.contains(said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(said);
+        }
+    }
+    text + &hints
 }
 
 /// Control characters escaped, line ends kept: texts from clusters and forges end up on a terminal.
@@ -89,7 +112,8 @@ pub(super) fn widths(header: Option<&[&str]>, rows: &[Vec<String>]) -> Vec<usize
     let columns = rows.iter().map(Vec::len).chain(header.map(<[_]>::len)).max().unwrap_or(0);
     (0..columns)
         .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            let cells =
+                rows.iter().filter_map(|row| row.get(column)).map(|cell| one_line(cell).chars().count());
             cells
                 .chain(header.and_then(|header| header.get(column)).map(|name| name.len()))
                 .max()
@@ -106,7 +130,7 @@ pub(super) fn padded(header: Option<&[&str]>, rows: &[Vec<String>], widths: &[us
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
             // A message of several lines would break the table.
-            let cell = escape(cell);
+            let cell = one_line(cell);
             line.push_str(&cell);
             line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count())));
             line.push('\t');
@@ -148,6 +172,27 @@ mod tests {
                 "a-longer-name\tFalse",
             ]
         );
+    }
+
+    #[test]
+    fn a_hint_in_a_cell_is_in_brackets() {
+        let rows =
+            vec![vec!["push".to_owned(), "it does not exist\nhint: make one".to_owned(), "x".to_owned()]];
+        assert_eq!(table(None, &rows), "push\tit does not exist (hint: make one)\tx\n");
+    }
+
+    #[test]
+    fn causes_are_said_once_and_hints_last() {
+        let taken = std::io::Error::from_raw_os_error(98);
+        let address = "127.0.0.1:9292".parse().unwrap();
+        let error =
+            crate::api::ListenError::Address { address, purpose: "webhooks", flag: "listen", source: taken };
+        assert_eq!(
+            sentence(&anyhow::Error::from(error).context("failed to start")),
+            "failed to start: failed to listen on `127.0.0.1:9292` for webhooks: Address already in use (os error 98)\nhint: another program may have the port; choose one with `--listen`"
+        );
+        let told = anyhow::anyhow!("no room").context("failed to store the change: no room");
+        assert_eq!(sentence(&told), "failed to store the change: no room");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::client::{Client, escape, path_of};
 use super::columns::{ready, revision};
 use super::output::{Mark, Terminal};
+use super::usage::usage;
 use super::words::{Selection, human, parse, parse_one};
 use super::{Answer, Context, seconds};
 use crate::api::wire::{ReconcileRequest, Requested, Suspended, WaitReport, WaitState};
@@ -66,7 +67,7 @@ pub(super) struct ResumeArgs {
 
 pub(super) async fn reconcile(args: ReconcileArgs, cx: &Context) -> anyhow::Result<Answer> {
     let terminal = cx.terminal;
-    let (kind, name) = parse_one(&args.words).map_err(anyhow::Error::msg)?;
+    let (kind, name) = parse_one(&args.words).map_err(usage)?;
     let client = Client::new(cx)?;
     let key = ObjectKey::new(kind, client.the_namespace().await?, name);
     let deadline = Instant::now() + args.timeout;
@@ -90,6 +91,7 @@ async fn one(
     terminal: Terminal,
 ) -> anyhow::Result<()> {
     let ObjectKey { kind, namespace, name } = key;
+    must_exist(client, key).await?;
     terminal.say(Mark::Doing, format!("annotating {kind} {name} in {namespace} namespace"));
     let requested: Requested = client.post(&format!("{}/reconcile", path_of(key)), &request, None).await?;
     terminal.say(Mark::Done, format!("{kind} annotated"));
@@ -109,6 +111,11 @@ async fn one(
     let item: Value = client.get(&path_of(key)).await?;
     terminal.say(Mark::Done, success(*kind, &item));
     Ok(())
+}
+
+/// Nothing is said to be under way for what is not there.
+async fn must_exist(client: &Client, key: &ObjectKey) -> anyhow::Result<()> {
+    client.get::<Value>(&path_of(key)).await.map(drop)
 }
 
 /// Asks again and again until it is over; `None` when time is up.
@@ -160,25 +167,26 @@ fn success(kind: Kind, item: &Value) -> String {
 
 /// The objects named, or all of the kind.
 async fn objects(client: &Client, words: &[String], all: bool) -> anyhow::Result<Vec<ObjectKey>> {
-    let (selection, names) = parse(words).map_err(anyhow::Error::msg)?;
-    let Selection::Kind(kind) = selection else { bail!("one kind is expected\nhint: for example `hr web`") };
+    let (selection, names) = parse(words).map_err(usage)?;
+    let Selection::Kind(kind) = selection else {
+        return Err(usage("one kind is expected\nhint: for example `hr web`"));
+    };
+    match (all, names.is_empty()) {
+        (true, false) => return Err(usage("`--all` takes no names")),
+        (false, true) => return Err(usage(format!("{} name is required\nhint: or `--all`", human(kind)))),
+        (true, true) | (false, false) => {}
+    }
     let namespace = client.the_namespace().await?;
-    if all && names.is_empty() {
+    if all {
         let list = client.objects(Some(&namespace)).await?;
         let name = |item: &Value| Some(item.pointer("/metadata/name")?.as_str()?.to_owned());
         let of_kind = list.items.iter().filter(|item| super::get::kind_of(item) == Some(kind));
         return Ok(of_kind.filter_map(name).map(|name| ObjectKey::new(kind, &namespace, name)).collect());
     }
-    match (all, names.is_empty()) {
-        (true, false) => bail!("`--all` takes no names"),
-        (_, true) => bail!("{} name is required\nhint: or `--all`", human(kind)),
-        (false, false) => {
-            let mut keys: Vec<ObjectKey> =
-                names.into_iter().map(|name| ObjectKey::new(kind, &namespace, name)).collect();
-            keys.dedup();
-            Ok(keys)
-        }
-    }
+    let mut keys: Vec<ObjectKey> =
+        names.into_iter().map(|name| ObjectKey::new(kind, &namespace, name)).collect();
+    keys.dedup();
+    Ok(keys)
 }
 
 pub(super) async fn suspend(args: SuspendArgs, cx: &Context) -> anyhow::Result<Answer> {
@@ -187,6 +195,11 @@ pub(super) async fn suspend(args: SuspendArgs, cx: &Context) -> anyhow::Result<A
     let mut answer = Answer::Done;
     for key in objects(&client, &args.words, args.all).await? {
         let what = human(key.kind);
+        if let Err(error) = must_exist(&client, &key).await {
+            terminal.fail(&error);
+            answer = Answer::Failed;
+            continue;
+        }
         terminal.say(Mark::Doing, format!("suspending {what} {} in {} namespace", key.name, key.namespace));
         match client.post::<Suspended>(&format!("{}/suspend", path_of(&key)), &(), None).await {
             Ok(_) => terminal.say(Mark::Done, format!("{what} suspended")),
@@ -207,6 +220,11 @@ pub(super) async fn resume(args: ResumeArgs, cx: &Context) -> anyhow::Result<Ans
     let mut resumed = Vec::new();
     for key in objects(&client, &args.words, args.all).await? {
         let what = human(key.kind);
+        if let Err(error) = must_exist(&client, &key).await {
+            terminal.fail(&error);
+            answer = Answer::Failed;
+            continue;
+        }
         terminal.say(Mark::Doing, format!("resuming {what} {} in {} namespace", key.name, key.namespace));
         match client.post::<Suspended>(&format!("{}/resume", path_of(&key)), &(), None).await {
             Ok(done) => {

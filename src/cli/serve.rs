@@ -11,6 +11,7 @@ use crate::api::bind_tcp;
 use crate::app::{Agent, AgentOptions};
 use crate::cluster::KubeconfigPolicy;
 use crate::config::{AgentFlags, ProcessEnvironment, Settings};
+use crate::source::AddressPolicy;
 use crate::telemetry;
 
 /// Run the agent
@@ -36,13 +37,7 @@ pub(super) async fn serve(settings: Settings, dir: PathBuf) -> anyhow::Result<()
         bail!("`{}` is not a directory\nhint: give the directory with your Flux manifests", dir.display());
     }
     make_state(&settings.state)?;
-    let hooks = bind_tcp(settings.listen, "webhooks", "listen").await?;
-    tracing::info!(
-        "webhooks arrive on http://{}",
-        hooks.local_addr().context("the webhook listener has no address")?
-    );
     let mut options = AgentOptions::new(&dir, &settings.state);
-    options.hooks = Some(hooks);
     options.concurrent = settings.concurrent;
     options.queue.keep_deliveries = settings.retention.keep_deliveries;
     options.queue.max_deliveries = settings.retention.max_deliveries;
@@ -61,6 +56,17 @@ pub(super) async fn serve(settings: Settings, dir: PathBuf) -> anyhow::Result<()
     options.receiver.no_cross_namespace_refs = settings.no_cross_namespace_refs;
     options.receiver.trusted_proxies.clone_from(&settings.trusted_proxies);
     options.receiver.accept_sha1 = settings.accept_sha1;
+    if settings.no_local_addresses {
+        options.sources.addresses = AddressPolicy::NoLocal;
+        options.notify.no_local = true;
+    }
+    options.open_store().await?;
+    let hooks = bind_tcp(settings.listen, "webhooks", "listen").await?;
+    tracing::info!(
+        "webhooks arrive on http://{}",
+        hooks.local_addr().context("the webhook listener has no address")?
+    );
+    options.hooks = Some(hooks);
     let mut agent = Agent::start(options).await?;
     attach(&mut agent, &settings).await?;
     for problem in agent.objects.problems() {

@@ -22,12 +22,13 @@ use helm_engine::{
 };
 
 use super::chart_directory::{self, MAX_CHART_BYTES, go_error};
+use super::helm_flags::HelmFlags;
 
 /// Render a chart locally and print its manifests, as `helm template` does.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TemplateArgs {
-    /// Release name (optional) and chart: a directory or a packaged chart
-    #[arg(value_name = "NAME] [CHART", required = true, num_args = 1..)]
+    /// The chart, a directory or a packaged chart; before it the name of the release, if it shall have one
+    #[arg(value_name = "CHART", required = true, num_args = 1..)]
     pub args: Vec<String>,
     /// Values files; `-` is stdin (can be given several times)
     #[arg(short = 'f', long = "values", value_name = "FILE", value_delimiter = ',')]
@@ -95,6 +96,9 @@ pub struct TemplateArgs {
     /// Print what the templates gave even if it is no YAML
     #[arg(long)]
     pub debug: bool,
+    /// What changes nothing here, or cannot be had.
+    #[command(flatten)]
+    pub helm: HelmFlags,
 }
 
 /// Renders and prints; what helm calls an error is printed as helm prints it.
@@ -118,6 +122,7 @@ pub fn run(args: &TemplateArgs) -> anyhow::Result<ExitCode> {
 
 /// What goes to stdout; with an error, `invalid` does.
 fn template(args: &TemplateArgs, invalid: &mut String) -> anyhow::Result<String> {
+    args.helm.check()?;
     let profile = HelmProfile::by_name(&args.helm_profile).ok_or_else(|| {
         anyhow!("unknown helm profile `{}`\nhint: try `v4.3.1`, `v4.2`, `v4.1` or `v3.19`", args.helm_profile)
     })?;
@@ -406,6 +411,44 @@ mod tests {
             printed(&args).unwrap_err().to_string(),
             "could not find template templates/z.yaml in chart"
         );
+    }
+
+    #[test]
+    fn flags_of_helm_are_taken_or_refused_by_name() {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: TemplateArgs,
+        }
+        let chart = chart();
+        let path = chart.path().to_string_lossy().into_owned();
+        let plain = printed(&arguments(&chart)).unwrap();
+        let with = |flags: &str| {
+            let words = ["template", "web", path.as_str()].into_iter().chain(flags.split(' '));
+            printed(&Line::try_parse_from(words).unwrap_or_else(|error| panic!("{flags}: {error}")).args)
+        };
+        let harmless = "--create-namespace --wait --wait-for-jobs --timeout 5m --description x --labels a=b,c=d --dry-run --replace --disable-openapi-validation --version 1.x --kube-context c --color never --server-side --take-ownership";
+        assert_eq!(with(harmless).unwrap(), plain);
+        assert_eq!(with("--wait=legacy --dry-run=client --server-side=false").unwrap(), plain);
+        for (flags, text) in [
+            (
+                "--repo https://x",
+                "`--repo` needs a repository; charts are read from directories and archives",
+            ),
+            (
+                "--dependency-update",
+                "`--dependency-update` needs a repository; charts are read from directories and archives",
+            ),
+            ("--post-renderer p", "`--post-renderer` is not supported: it runs a plugin of helm"),
+            ("--enable-dns", "`--enable-dns` is not supported: templates see no network"),
+            (
+                "--dry-run=server",
+                "`--dry-run=server` needs a cluster; `sluice diff` asks the clusters of a running agent",
+            ),
+        ] {
+            assert_eq!(with(flags).unwrap_err().to_string(), text);
+        }
     }
 
     #[test]

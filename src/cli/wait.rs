@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::client::{Client, escape};
 use super::columns::shorten;
 use super::output::{Mark, print, table};
-use super::words::parse_one;
+use super::usage::usage;
+use super::words::{name_line, parse_one};
 use super::{Answer, Context, Format, formatted, seconds};
 use crate::api::wire::{WaitMember, WaitReport, WaitState};
 
@@ -30,7 +31,7 @@ pub(super) async fn run(args: WaitArgs, cx: &Context) -> anyhow::Result<Answer> 
     let terminal = cx.terminal;
     /// The API holds an answer for a minute at most.
     const HOLD: u64 = 30;
-    let (kind, name) = parse_one(&args.words).map_err(anyhow::Error::msg)?;
+    let (kind, name) = parse_one(&args.words).map_err(usage)?;
     let client = Client::new(cx)?;
     let namespace = client.the_namespace().await?;
     let deadline = Instant::now() + args.timeout;
@@ -50,7 +51,12 @@ pub(super) async fn run(args: WaitArgs, cx: &Context) -> anyhow::Result<Answer> 
         last = Some(client.get_slowly(&path, Duration::from_secs(hold + 10)).await?);
     };
     match args.output {
-        None | Some(Format::Wide) => print(&render(&report.members))?,
+        None => print(&render(&report.members, shorten))?,
+        Some(Format::Wide) => print(&render(&report.members, str::to_owned))?,
+        Some(Format::Name) => {
+            let names = report.members.iter().map(|member| name_line(&member.object));
+            print(&names.collect::<String>())?;
+        }
         Some(format) => print(&formatted(&report, format)?)?,
     }
     if report.done {
@@ -62,7 +68,7 @@ pub(super) async fn run(args: WaitArgs, cx: &Context) -> anyhow::Result<Answer> 
     Ok(Answer::Failed)
 }
 
-fn render(members: &[WaitMember]) -> String {
+fn render(members: &[WaitMember], shown: fn(&str) -> String) -> String {
     let rows: Vec<Vec<String>> = members
         .iter()
         .map(|member| {
@@ -72,9 +78,39 @@ fn render(members: &[WaitMember]) -> String {
                 WaitState::Failed => "failed",
                 WaitState::Suspended => "suspended",
             };
-            let revision = member.revision.as_deref().map(shorten).unwrap_or_default();
-            vec![member.object.to_string(), state.to_owned(), revision, shorten(&member.message)]
+            let revision = member.revision.as_deref().map(shown).unwrap_or_default();
+            let cluster = member.cluster.clone().unwrap_or_else(|| "-".to_owned());
+            vec![member.object.to_string(), cluster, state.to_owned(), revision, shown(&member.message)]
         })
         .collect();
-    table(Some(&["OBJECT", "STATE", "REVISION", "MESSAGE"]), &rows)
+    table(Some(&["OBJECT", "CLUSTER", "STATE", "REVISION", "MESSAGE"]), &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, ObjectKey};
+
+    #[test]
+    fn who_is_waited_for_is_named_with_its_cluster() {
+        let member =
+            |kind: Kind, name: &str, cluster: Option<&str>, state: WaitState, revision: &str| WaitMember {
+                object: ObjectKey::new(kind, "apps", name),
+                cluster: cluster.map(str::to_owned),
+                state,
+                revision: Some(revision.to_owned()),
+                message: String::new(),
+            };
+        let commit = "master@sha1:8b1a9953c4611296a827abf8c47804d7e6a5b2f0";
+        let members = [
+            member(Kind::GitRepository, "app", None, WaitState::Ready, commit),
+            member(Kind::HelmRelease, "web", Some("member1"), WaitState::Suspended, "1.0.0"),
+        ];
+        insta::assert_snapshot!(render(&members, shorten).replace('\t', "|"), @r"
+        OBJECT                |CLUSTER|STATE    |REVISION            |MESSAGE
+        GitRepository/apps/app|-      |ready    |master@sha1:8b1a9953
+        HelmRelease/apps/web  |member1|suspended|1.0.0
+        ");
+        assert!(render(&members, str::to_owned).contains(commit));
+    }
 }

@@ -1,6 +1,6 @@
 //! The words people type for kinds: flux's, kubectl's short names, and the kinds themselves.
 
-use crate::model::Kind;
+use crate::model::{Kind, ObjectKey};
 
 /// What a command is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,11 @@ fn kind_of(word: &str) -> Result<Kind, String> {
     word.parse().map_err(|_| {
         format!("`{word}` is not a kind\nhint: kinds are `all`, `sources git`, `helmreleases` (`hr`), `kustomizations` (`ks`), `receivers`, `alerts`, `alert-providers`, `images policy` …")
     })
+}
+
+/// The line of an object under `-o name`, as kubectl writes it: `helmrelease.helm.toolkit.fluxcd.io/web`.
+pub(super) fn name_line(key: &ObjectKey) -> String {
+    format!("{}.{}/{}\n", key.kind.as_str().to_ascii_lowercase(), key.kind.group(), key.name)
 }
 
 /// What flux calls a kind in its sentences.

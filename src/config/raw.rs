@@ -212,9 +212,9 @@ impl Raw {
     /// The error that names a setting where its user wrote it.
     pub(super) fn refuse(&self, name: &'static str, reason: String) -> ConfigError {
         let setting = match self.values.get(name).map(|(_, origin)| origin) {
-            Some(Origin::Variable) => find(name).map_or(name.to_owned(), Row::variable),
-            Some(Origin::File(path)) => format!("{name} in {}", path.display()),
-            Some(Origin::Flag | Origin::Default) | None => format!("--{name}"),
+            Some(Origin::Variable) => format!("`{}`", find(name).map_or(name.to_owned(), Row::variable)),
+            Some(Origin::File(path)) => format!("`{name}` in `{}`", path.display()),
+            Some(Origin::Flag | Origin::Default) | None => format!("`--{name}`"),
         };
         let value = self.text(name).unwrap_or_default().to_owned();
         ConfigError::Invalid { setting, value, reason }

@@ -124,6 +124,13 @@ pub(super) const TABLE: &[Row] = &[
         "Refuse references to objects of other namespaces, as Flux's flag of this name",
     ),
     row(
+        "no-local-addresses",
+        Agent,
+        Switch,
+        "false",
+        "Refuse loopback and link-local addresses, where clouds keep their metadata, in the URLs of sources, registries, forges and chats, and where their names lead; private networks stay reachable",
+    ),
+    row(
         "default-service-account",
         Agent,
         Text("NAME"),

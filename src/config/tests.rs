@@ -110,7 +110,7 @@ fn refusals_name_what_the_user_wrote() {
     std::fs::write(&file, "concurrent = 0\n").unwrap();
     assert!(
         refusal(&[], &[("SLUICE_CONFIG", &path)])
-            .starts_with(&format!("`concurrent in {path}` cannot be `0`"))
+            .starts_with(&format!("`concurrent` in `{path}` cannot be `0`"))
     );
 }
 

@@ -48,6 +48,17 @@ pub struct DemoOptions {
     pub registry_port: u16,
     /// Where everything is kept; a fresh temporary directory without it.
     pub dir: Option<PathBuf>,
+    /// How this program is called in the commands that are shown.
+    pub program: String,
+}
+
+/// Where the demonstration's agent is found.
+#[derive(Debug, Clone)]
+pub struct Whereabouts {
+    /// Its state directory.
+    pub state: PathBuf,
+    /// Where its webhooks arrive.
+    pub hooks: std::net::SocketAddr,
 }
 
 struct Stage {
@@ -66,6 +77,7 @@ struct Stage {
     chat: mpsc::Receiver<Message>,
     manifests: PathBuf,
     state: PathBuf,
+    program: String,
 }
 
 fn say(text: impl AsRef<str>) {
@@ -80,7 +92,7 @@ fn say(text: impl AsRef<str>) {
 /// When the world cannot be set up, or a step of the tour does not come out as it should.
 pub async fn run(
     options: DemoOptions,
-    attach: impl AsyncFnOnce(&mut Agent, &std::path::Path) -> anyhow::Result<()>,
+    attach: impl AsyncFnOnce(&mut Agent, Whereabouts) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let temporary;
     let dir = match &options.dir {
@@ -131,7 +143,7 @@ pub async fn run(
     let mut agent_options = AgentOptions::new(&manifests, &state);
     agent_options.hooks = Some(hooks);
     let mut agent = Agent::start(agent_options).await?;
-    attach(&mut agent, &state).await?;
+    attach(&mut agent, Whereabouts { state: state.clone(), hooks: hooks_at }).await?;
     forge.hook.set(&hook_url, &token);
     let member = |number: usize| {
         let identity = ClusterIdentity {
@@ -159,6 +171,7 @@ pub async fn run(
         chat,
         manifests,
         state,
+        program: options.program.clone(),
     };
     let finished = CancellationToken::new();
     let running = agent.run(finished.clone().cancelled_owned());
@@ -294,7 +307,7 @@ impl Stage {
 
     async fn introduce(&mut self, tour: bool) -> anyhow::Result<()> {
         let clusters = if self.simulated.is_some() {
-            "two simulated API servers in this process (--clusters real or --kubeconfig for real ones)"
+            "two simulated API servers in this process (real ones: `scripts/demo --clusters real`, or --kubeconfig)"
         } else {
             "the two clusters of your kubeconfigs"
         };
@@ -319,6 +332,7 @@ impl Stage {
         say("");
         if !tour {
             self.automate_images().await?;
+            let program = &self.program;
             let state = self.state.display();
             say("Try, in another terminal:");
             say(format!("  git clone {} /tmp/hello && cd /tmp/hello", self.forge.url));
@@ -326,10 +340,10 @@ impl Stage {
             say("  git commit -am 'Open the service' && git push");
             say("  # a new tag, as a registry gets it from `docker push` (here: the same image again):");
             say(self.retag_command("1.0.1"));
-            say(format!("  sluice --state {state} get helmreleases"));
-            say(format!("  sluice --state {state} get images all"));
-            say(format!("  sluice --state {state} deliveries list"));
-            say(format!("  sluice --state {state} explain HelmRelease/{NAMESPACE}/member1-app"));
+            say(format!("  {program} --state {state} get helmreleases"));
+            say(format!("  {program} --state {state} get images all"));
+            say(format!("  {program} --state {state} deliveries list"));
+            say(format!("  {program} --state {state} explain HelmRelease/{NAMESPACE}/member1-app"));
             let body = r#"{"ref":"refs/heads/master"}"#;
             say("  # a delivery that cannot prove where it comes from is refused:");
             say(format!("  curl -i -X POST -H 'X-GitHub-Event: push' -d '{body}' {}", self.hook_url));

@@ -3,6 +3,7 @@
 //! Plain data only: no I/O, no async, nothing that belongs to a single room.
 
 mod clock;
+mod cluster;
 mod event;
 mod ids;
 mod image;
@@ -11,6 +12,7 @@ mod object;
 mod repository;
 
 pub use clock::{Clock, Timestamp};
+pub use cluster::{cluster_name, cluster_of, short_cluster_name};
 pub use event::{Event, Severity};
 pub use ids::{Cause, CauseKind, DeliveryId, Digest, JobId, Revision};
 pub use image::{is_digest, is_tag};

@@ -22,8 +22,26 @@ const KEPT: usize = 32;
 /// Which addresses messages may go to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Refuse loopback and private addresses too, not only link-local ones.
-    pub public_only: bool,
+    /// Refuse loopback addresses too, not only link-local ones.
+    pub no_local: bool,
+}
+
+impl Policy {
+    fn is_barred(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => {
+                address.is_link_local()
+                    || address.is_unspecified()
+                    || (self.no_local && address.is_loopback())
+            }
+            IpAddr::V6(address) => {
+                address.is_unicast_link_local()
+                    || address.is_unspecified()
+                    || address.to_ipv4_mapped().is_some_and(|address| self.is_barred(IpAddr::V4(address)))
+                    || (self.no_local && address.is_loopback())
+            }
+        }
+    }
 }
 
 /// Sends requests for every provider. Clones share their connections.
@@ -57,7 +75,7 @@ impl Client {
         if let Some(client) = self.ways.lock().expect("held for one look-up").get(&key) {
             return Ok(client.clone());
         }
-        let client = Self::build(target)?;
+        let client = self.build(target)?;
         let mut ways = self.ways.lock().expect("held for one insert");
         if ways.len() >= KEPT {
             ways.clear();
@@ -66,10 +84,11 @@ impl Client {
         Ok(client)
     }
 
-    fn build(target: &Target) -> Result<reqwest::Client, SendError> {
+    fn build(&self, target: &Target) -> Result<reqwest::Client, SendError> {
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .dns_resolver(self.policy)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1)
             .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")));
@@ -113,27 +132,11 @@ impl Client {
             None => return Err(refuse("the provider's address has no host".to_owned())),
         };
         if let Some(address) = literal
-            && self.is_barred(address)
+            && self.policy.is_barred(address)
         {
             return Err(refuse(format!("the provider's address `{address}` is not allowed")));
         }
         Ok(url)
-    }
-
-    fn is_barred(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(address) => {
-                address.is_link_local()
-                    || address.is_unspecified()
-                    || (self.policy.public_only && (address.is_loopback() || address.is_private()))
-            }
-            IpAddr::V6(address) => {
-                address.is_unicast_link_local()
-                    || address.is_unspecified()
-                    || address.to_ipv4_mapped().is_some_and(|address| self.is_barred(IpAddr::V4(address)))
-                    || (self.policy.public_only && (address.is_loopback() || address.is_unique_local()))
-            }
-        }
     }
 
     /// Posts JSON with a bearer token if the target has one.
@@ -244,6 +247,22 @@ async fn read_capped(mut answer: reqwest::Response) -> Vec<u8> {
     body
 }
 
+/// A name leads only where its addresses may be sent to: those that are let through are the ones connected to.
+impl reqwest::dns::Resolve for Policy {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let policy = *self;
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let barred = found.iter().map(|at| at.ip()).find(|address| policy.is_barred(*address));
+            let allowed: Vec<_> = found.into_iter().filter(|at| !policy.is_barred(at.ip())).collect();
+            match (allowed.is_empty(), barred) {
+                (true, Some(address)) => Err(format!("the address `{address}` is not allowed").into()),
+                _ => Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs),
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use secrecy::SecretString;
@@ -299,9 +318,23 @@ mod tests {
             assert!(open.check(address).is_err(), "{address}");
         }
         assert!(open.check("http://127.0.0.1:9/hook").is_ok());
-        let strict = Client::new(Policy { public_only: true });
-        for address in ["http://127.0.0.1/", "http://10.1.2.3/", "http://[::1]/", "http://[fd00::1]/"] {
+        let strict = Client::new(Policy { no_local: true });
+        for address in ["http://127.0.0.1/", "http://[::1]/", "http://[::ffff:127.0.0.1]/"] {
             assert!(strict.check(address).is_err(), "{address}");
         }
+        for address in ["http://10.1.2.3/", "http://[fd00::1]/"] {
+            assert!(strict.check(address).is_ok(), "{address}: a chat may run in a private network");
+        }
+    }
+
+    #[tokio::test]
+    async fn h97_a_name_leads_nowhere_that_its_address_may_not() {
+        use reqwest::dns::Resolve as _;
+        let lookup = |no_local| async move {
+            Policy { no_local }.resolve("localhost".parse().unwrap()).await.map(Iterator::count)
+        };
+        assert!(lookup(false).await.unwrap() > 0);
+        let refused = lookup(true).await.unwrap_err().to_string();
+        assert!(refused.starts_with("the address `") && refused.ends_with("` is not allowed"), "{refused}");
     }
 }

@@ -59,6 +59,7 @@ impl Places {
             What::Object(key, object) => {
                 if first(&mut self.objects, key, key, Some(key), file, line, reading) {
                     reading.found.insert(key.clone());
+                    reading.lines.insert(key.clone(), line);
                     reading.objects.insert(key.clone(), (file.to_owned(), Arc::clone(object)));
                 }
             }

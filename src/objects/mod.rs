@@ -290,6 +290,11 @@ impl Objects {
         }
     }
 
+    /// The line at which the manifest begins in its file; 0 where it is not known.
+    pub fn line(&self, key: &ObjectKey) -> u32 {
+        self.read().lines.get(key).copied().unwrap_or(0)
+    }
+
     /// Lets go of an object whose manifest is gone, once its reconciler has cleaned up. Until then it stays, with
     /// `metadata.deletionTimestamp` set. One that is not being deleted (any more) stays too: the answer says which.
     pub async fn finalize(&self, key: &ObjectKey) -> Result<bool, ChangeError> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::ObjectKey;
+use crate::model::{ObjectKey, Timestamp};
 
 /// One thing that is wrong with a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct InvalidObject {
     pub message: String,
     /// Whether an earlier, valid manifest of it is still in force.
     pub last_good: bool,
+    /// Since when it has been wrong in this way.
+    pub since: Timestamp,
 }
 
 /// A Secret or ConfigMap is there but cannot be used.

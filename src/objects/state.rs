@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) namespaces: BTreeMap<String, (String, BTreeMap<String, String>)>,
     pub(super) problems: Vec<ManifestProblem>,
     pub(super) invalid: BTreeMap<ObjectKey, InvalidObject>,
+    /// Where in their files objects begin, as of the last reading.
+    pub(super) lines: HashMap<ObjectKey, u32>,
     /// Objects whose manifest was not there any more, and since when.
     missing: HashMap<ObjectKey, Instant>,
     /// Counts writes; the next resource version.
@@ -66,6 +68,8 @@ pub(super) struct Reading {
     pub(super) objects: BTreeMap<ObjectKey, (String, Arc<FluxObject>)>,
     /// Their keys, which stay when the objects have been taken over.
     pub(super) found: HashSet<ObjectKey>,
+    /// Where in their files they begin.
+    pub(super) lines: HashMap<ObjectKey, u32>,
     /// Objects whose manifest is not valid, with file and message.
     pub(super) invalid: BTreeMap<ObjectKey, (String, String)>,
     pub(super) secrets: BTreeMap<(String, String), ConfigEntry<Secret>>,
@@ -150,9 +154,10 @@ impl State {
         grace: Duration,
     ) -> Merged {
         let mut merged = Merged::default();
+        self.lines = std::mem::take(&mut reading.lines);
         self.put_objects(&mut reading, &mut merged);
         self.drop_objects(&reading, at, now, grace, &mut merged);
-        self.put_invalid(&mut reading, &mut merged);
+        self.put_invalid(&mut reading, at, &mut merged);
         let secrets = std::mem::take(&mut reading.secrets);
         put_configs(
             &mut self.secrets,
@@ -306,15 +311,17 @@ impl State {
         }
     }
 
-    fn put_invalid(&mut self, reading: &mut Reading, merged: &mut Merged) {
+    fn put_invalid(&mut self, reading: &mut Reading, at: Timestamp, merged: &mut Merged) {
         let mut invalid = BTreeMap::new();
         for (key, (_, message)) in std::mem::take(&mut reading.invalid) {
             let last_good = self.entries.contains_key(&key);
-            let is = InvalidObject { key: key.clone(), message, last_good };
-            if self.invalid.get(&key) != Some(&is) {
+            let was =
+                self.invalid.get(&key).filter(|was| was.message == message && was.last_good == last_good);
+            let since = was.map_or(at, |was| was.since);
+            if was.is_none() {
                 merged.changes.push(change(&key, ChangeKind::Invalid));
             }
-            invalid.insert(key, is);
+            invalid.insert(key.clone(), InvalidObject { key, message, last_good, since });
         }
         for key in self.invalid.keys() {
             // Valid again with the very content it had before: nobody else will say so.

@@ -53,6 +53,8 @@ pub enum Recorded {
 pub struct DeliveryFilter {
     /// Only those of this Receiver.
     pub receiver: Option<ObjectKey>,
+    /// Only those of Receivers of this namespace.
+    pub namespace: Option<String>,
     /// Only those received at or after this time.
     pub since: Option<Timestamp>,
     /// Only those older than this delivery: the way to page.

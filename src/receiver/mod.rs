@@ -36,11 +36,19 @@ pub use routes::{NotReady, hook_path};
 pub use serve::{Peer, ServeLimits, serve};
 pub use state::{Count, Outcome, ReceiverSettings, ReceiverState, Rejection};
 
-use crate::model::Timestamp;
+use self::routes::Routes;
+use crate::model::{ObjectKey, Timestamp};
+use crate::objects::Objects;
 
 /// The routes of `--listen`: exactly the paths of the Receivers, and 404 for all else.
 pub fn router(state: ReceiverState) -> axum::Router {
     axum::Router::new().fallback(request::handle).with_state(state)
+}
+
+/// The Receivers that cannot be served as they and their Secrets stand, and why.
+pub fn unserved(objects: &Objects) -> Vec<(ObjectKey, NotReady)> {
+    let states = Routes::read(objects, &Routes::default()).state.into_iter();
+    states.filter_map(|(key, state)| state.err().map(|problem| (key, problem))).collect()
 }
 
 /// The headers that a sender would put on a body: event, delivery id and proof, for `sluice hook send`.

@@ -361,7 +361,7 @@ async fn record(
             state.count(Some(&served.key), outcome, Some(slot));
             let note = plan.note;
             tracing::info!(
-                receiver = %served.key, delivery = %id, event, jobs = count, note,
+                receiver = %served.key, delivery = %id, event, token = slot.key(), jobs = count, note,
                 "recorded delivery `{id}` for `{}`", served.key
             );
             Ok(Json(json!({ "delivery": id, "jobs": count, "note": note })).into_response())

@@ -25,7 +25,7 @@ pub fn hook_path(token: &[u8], name: &str, namespace: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// The Secret or its key is missing, or cannot be read.
-    #[error("unable to read token from secret `{secret}`: {reason}\nhint: the secret needs a key `token`")]
+    #[error("unable to read token from secret `{secret}`: {reason}")]
     NoToken {
         /// `namespace/name`.
         secret: String,
@@ -328,7 +328,10 @@ fn tokens(objects: &Objects, key: &ObjectKey, receiver: &Receiver) -> Result<Tok
         .map_err(|error| no_token(error.to_string()))?
         .ok_or_else(|| no_token("it does not exist".to_owned()))?;
     if secret.get(Slot::Token.key()).is_none() {
-        return Err(no_token("it has no key `token`".to_owned()));
+        return Err(no_token(
+            "it has no key `token`\nhint: put a random token there, for example `openssl rand -hex 32`"
+                .to_owned(),
+        ));
     }
     let slots: Vec<Slot> = Slot::ALL.into_iter().filter(|slot| secret.get(slot.key()).is_some()).collect();
     for slot in &slots {

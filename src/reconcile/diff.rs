@@ -8,13 +8,11 @@ use tokio_util::sync::CancellationToken;
 use super::chart::{ChartRef, build_chart_at};
 use super::context::{Reconciler, Run};
 use super::dependents;
-use super::kubeconfig::cluster_name;
 use super::values_from::compose_values;
 use crate::cluster::ObjectDiff;
-use crate::model::{Cause, CauseKind, JobId, Kind, ObjectKey};
+use crate::model::{Cause, CauseKind, JobId, Kind, ObjectKey, cluster_name};
 use crate::queue::{Lease, LeasedJob, Priority};
 use crate::release::{self, ReleaseRequest};
-use crate::source::GitReference;
 
 /// What one release would change on its cluster.
 pub struct ReleaseDiff {
@@ -54,7 +52,7 @@ impl Reconciler {
             .collect()
     }
 
-    /// What `revision` (a commit or a prefix; none for the one the source stands at) would change for a release.
+    /// What `revision` (a commit or its beginning, a branch, a tag, a reference; none for what the source stands at) would change for a release.
     pub async fn diff(&self, object: &ObjectKey, revision: Option<&str>) -> ReleaseDiff {
         let found = self.inner.objects.get_as::<HelmRelease>(&object.namespace, &object.name);
         let cluster = cluster_name(found.as_ref().and_then(|release| release.spec.kube_config.as_ref()));
@@ -84,17 +82,7 @@ impl Reconciler {
             .ok_or_else(|| format!("`{source}` does not exist"))?;
         let checkout = match revision {
             None => inner.source_checkout(&git).await?,
-            Some(revision) => {
-                let commit = revision.rsplit_once(':').map_or(revision, |(_, commit)| commit);
-                let reference = if commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                    GitReference { commit: Some(commit.to_owned()), ..GitReference::default() }
-                } else if commit.starts_with("refs/") {
-                    GitReference { name: Some(commit.to_owned()), ..GitReference::default() }
-                } else {
-                    GitReference { branch: Some(commit.to_owned()), ..GitReference::default() }
-                };
-                inner.checkout_at(&git, reference).await?
-            }
+            Some(revision) => inner.checkout_named(&git, revision).await?,
         };
         *rendered = Some(checkout.revision.as_str().to_owned());
         let generation = release

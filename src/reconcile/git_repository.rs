@@ -14,7 +14,7 @@ use super::secrets::{self, SecretProblem};
 use crate::model::{CauseKind, Kind, ObjectKey, Severity};
 use crate::queue::StepOutcome;
 use crate::source::{
-    ArtifactRequest, GitCheckout, GitCredentials, GitReference, GitRequest, Include, PushHint,
+    ArtifactRequest, GitCheckout, GitCredentials, GitErrorKind, GitReference, GitRequest, Include, PushHint,
 };
 
 /// How much of a commit's subject an event shows.
@@ -288,7 +288,7 @@ fn to_status(artifact: &crate::source::Artifact, url: String) -> flux_api::Artif
 }
 
 /// What this version cannot do with a GitRepository; said plainly rather than ignored.
-fn unsupported(git: &GitRepository) -> Option<String> {
+pub(super) fn unsupported(git: &GitRepository) -> Option<String> {
     (git.spec.provider() != flux_api::CloudProvider::Generic).then(|| {
         format!(
             "`spec.provider: {}` is not supported by this version\nhint: use a token in `spec.secretRef`",
@@ -433,15 +433,20 @@ impl Inner {
         Ok(request)
     }
 
-    /// Another commit of a GitRepository, opened for reading; what the object stands at is not touched.
+    /// Another commit of a GitRepository, opened for reading; what the object stands at is not touched. `None` when the
+    /// repository has no such reference.
     pub(super) async fn checkout_at(
         &self,
         git: &GitRepository,
         reference: GitReference,
-    ) -> Result<GitCheckout, String> {
+    ) -> Result<Option<GitCheckout>, String> {
         let mut request = request(self, git, None).map_err(|failure| failure.message)?;
         request.reference = reference;
-        self.sources.fetch(&request).await.map_err(|error| error.to_string())
+        match self.sources.fetch(&request).await {
+            Ok(checkout) => Ok(Some(checkout)),
+            Err(error) if matches!(error.kind, GitErrorKind::ReferenceNotFound(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The commit a GitRepository stands at, open for reading: kept from its last run, or opened again.

@@ -4,6 +4,7 @@ use flux_api::{
     Condition, ConditionStatus, FluxObject, HelmChart, HelmChartStatus, condition_type as t, conditions,
     reason,
 };
+use sha2::{Digest as _, Sha256};
 
 use super::chart::{ChartAt, ChartRef, NoChart, build_chart};
 use super::context::{Done, Run};
@@ -48,6 +49,17 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, chart: &He
     }
 }
 
+/// The digest an artifact must have. No package is made, so it is one of what the chart is known by: the same chart has
+/// the same digest, after a restart and on another machine.
+fn identity_digest(name: &str, version: &str, values_files: &[String]) -> String {
+    let mut hasher = Sha256::new();
+    for part in [name, version].into_iter().chain(values_files.iter().map(String::as_str)) {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    format!("sha256:{}", hex::encode(hasher.finalize()))
+}
+
 /// Writes the chart's status and emits its events; the new status comes back.
 pub(super) async fn write(
     run: &mut Run<'_>,
@@ -84,20 +96,21 @@ pub(super) async fn write(
             } else {
                 Vec::new()
             };
-            let is_new =
-                status.artifact.as_ref().is_none_or(|artifact| artifact.revision != built.chart.version);
+            let had = status.artifact.take();
+            let is_new = had.as_ref().is_none_or(|had| had.revision != built.chart.version);
+            let path = format!(
+                "helmchart/{}/{}/{}-{}.tgz",
+                key.namespace, key.name, built.chart.name, built.chart.version
+            );
+            status.artifact = Some(flux_api::Artifact {
+                url: format!("{}/{path}", run.inner.settings.artifact_host),
+                path,
+                revision: built.chart.version.clone(),
+                digest: identity_digest(&built.chart.name, &built.chart.version, &built.chart.values_files),
+                last_update_time: had.filter(|_| !is_new).and_then(|had| had.last_update_time).or(Some(now)),
+                ..flux_api::Artifact::default()
+            });
             if is_new {
-                let path = format!(
-                    "helmchart/{}/{}/{}-{}.tgz",
-                    key.namespace, key.name, built.chart.name, built.chart.version
-                );
-                status.artifact = Some(flux_api::Artifact {
-                    url: format!("{}/{path}", run.inner.settings.artifact_host),
-                    path,
-                    revision: built.chart.version.clone(),
-                    last_update_time: Some(now),
-                    ..flux_api::Artifact::default()
-                });
                 run.event_of(
                     object,
                     &key,
@@ -143,4 +156,26 @@ pub(super) async fn write(
         run.write_status(&key, &chart.metadata.uid, &status).await;
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_charts_have_equal_digests() {
+        let files = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let digest = |version: &str, names: &[&str]| identity_digest("web", version, &files(names));
+        let one = digest("1.0.0+8b1a9953c461", &["values.yaml"]);
+        assert_eq!(one, digest("1.0.0+8b1a9953c461", &["values.yaml"]));
+        let (algorithm, hex) = one.split_once(':').unwrap();
+        assert_eq!((algorithm, hex.len()), ("sha256", 64));
+        for other in [
+            digest("1.0.0+000000000000", &["values.yaml"]),
+            digest("1.0.0+8b1a9953c461", &[]),
+            digest("1.0.0+8b1a9953c461", &["values", ".yaml"]),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
 }

@@ -258,15 +258,8 @@ fn check_spec(run: &Run<'_>, release: &HelmRelease) -> Result<(), Blocked> {
             format!("`{what}` is not supported by this version; the release is left as it is"),
         )
     };
-    let needs_kustomize = release.spec.post_renderers.iter().any(|renderer| renderer.kustomize.is_some());
-    if needs_kustomize {
-        return Err(unsupported("spec.postRenderers"));
-    }
-    if !release.spec.health_check_exprs.is_empty() {
-        return Err(unsupported("spec.healthCheckExprs"));
-    }
-    if release.spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some()) {
-        return Err(unsupported("spec.dependsOn[].readyExpr"));
+    if let Some(field) = unsupported_field(release) {
+        return Err(unsupported(field));
     }
     if let Some(source) = dependents::source_of(release)
         && run.inner.settings.no_cross_namespace_refs
@@ -281,6 +274,18 @@ fn check_spec(run: &Run<'_>, release: &HelmRelease) -> Result<(), Blocked> {
         ));
     }
     Ok(())
+}
+
+/// A field that is set and that this version cannot do.
+pub(super) fn unsupported_field(release: &HelmRelease) -> Option<&'static str> {
+    if release.spec.post_renderers.iter().any(|renderer| renderer.kustomize.is_some()) {
+        return Some("spec.postRenderers");
+    }
+    if !release.spec.health_check_exprs.is_empty() {
+        return Some("spec.healthCheckExprs");
+    }
+    let by_expression = release.spec.depends_on.iter().any(|dependency| dependency.ready_expr.is_some());
+    by_expression.then_some("spec.dependsOn[].readyExpr")
 }
 
 fn check_dependencies(run: &Run<'_>, release: &HelmRelease) -> Result<(), Blocked> {

@@ -24,9 +24,9 @@ use crate::source::{ImageName, RegistryError, RegistryRequest};
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Why the tags are not known.
-struct Failure {
+pub(super) struct Failure {
     reason: &'static str,
-    message: String,
+    pub(super) message: String,
     /// Only a change helps.
     stalled: bool,
     after: Option<Duration>,
@@ -385,7 +385,7 @@ fn wake_policies(
 }
 
 /// What this version cannot do; said plainly rather than ignored.
-fn unsupported(repository: &ImageRepository) -> Option<Failure> {
+pub(super) fn unsupported(repository: &ImageRepository) -> Option<Failure> {
     let spec = &repository.spec;
     if spec.provider() != CloudProvider::Generic {
         return Some(Failure::stalled(

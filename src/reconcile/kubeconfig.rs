@@ -1,11 +1,13 @@
 //! The member cluster of a HelmRelease: kubeconfig Secret to client, with Flux's key rules.
 
-use flux_api::{HelmRelease, KubeConfigRef};
+use flux_api::HelmRelease;
 
 use super::context::Inner;
 use super::secrets::SecretProblem;
 use crate::cluster::{Cluster, ClusterIdentity, SecretBytes, ServiceAccount};
 use crate::objects::Secret;
+
+pub(super) use crate::model::cluster_name;
 
 /// The keys a kubeconfig may stand under when `kubeConfig.secretRef.key` names none, in order.
 const KEYS: [&str; 2] = ["value", "value.yaml"];
@@ -32,15 +34,6 @@ pub(super) fn kubeconfig_of<'s>(secret: &'s Secret, key: Option<&str>) -> Result
             format!("KubeConfig secret '{named}' does not contain a 'value' or 'value.yaml' key with data")
         }),
     }
-}
-
-/// How statuses and `sluice explain` call the cluster: the Secret's name without what everybody's ends in.
-pub(super) fn cluster_name(reference: Option<&KubeConfigRef>) -> String {
-    let Some(reference) = reference else { return "in-cluster".to_owned() };
-    let secret = reference.secret_ref.as_ref().map(|secret| secret.name.as_str());
-    let name = secret.or(reference.config_map_ref.as_ref().map(|map| map.name.as_str())).unwrap_or("unnamed");
-    let short = name.strip_suffix("-kubeconfig").unwrap_or(name);
-    if short.is_empty() { name.to_owned() } else { short.to_owned() }
 }
 
 impl Inner {
@@ -90,8 +83,6 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use flux_api::{LocalRef, SecretKeyRef};
-
     use super::*;
 
     fn secret(keys: &[(&str, &str)]) -> Secret {
@@ -121,18 +112,5 @@ mod tests {
             kubeconfig_of(&secret(&[("value", "x")]), Some("mine")).unwrap_err(),
             "KubeConfig secret 'gitops-project/member1-kubeconfig' does not contain a 'mine' key with data"
         );
-    }
-
-    #[test]
-    fn clusters_are_called_by_their_secret() {
-        let of = |name: &str| KubeConfigRef {
-            secret_ref: Some(SecretKeyRef { name: name.into(), key: None }),
-            config_map_ref: None,
-        };
-        assert_eq!(cluster_name(Some(&of("member1-kubeconfig"))), "member1");
-        assert_eq!(cluster_name(Some(&of("prod"))), "prod");
-        let map = KubeConfigRef { secret_ref: None, config_map_ref: Some(LocalRef { name: "eks".into() }) };
-        assert_eq!(cluster_name(Some(&map)), "eks");
-        assert_eq!(cluster_name(None), "in-cluster");
     }
 }

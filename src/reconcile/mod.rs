@@ -4,10 +4,12 @@
 //! HTTP, no SQL, no YAML here. A job may run twice without harm: everything is compared with what is there first.
 
 mod alert;
+mod at_revision;
 mod chart;
 mod context;
 mod dependents;
 mod diff;
+mod examine;
 mod git_repository;
 mod git_verify;
 mod helm_chart;
@@ -18,6 +20,7 @@ mod image_update_automation;
 mod known_tags;
 mod kubeconfig;
 mod outbox;
+mod passive;
 mod receiver;
 mod secrets;
 mod sweep;
@@ -28,6 +31,8 @@ mod worker;
 
 pub use context::{HookPaths, Reconciler, ReconcilerParts, ReconcilerSettings};
 pub use diff::{Reach, ReleaseDiff};
+pub use examine::examine;
 pub use outbox::send_messages;
+pub use passive::passive_problem;
 pub use sweep::follow_changes;
 pub use worker::work;

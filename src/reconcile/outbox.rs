@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::context::{Inner, Reconciler};
+use super::secrets::{SecretProblem, need_secret, proxy, tls_material};
 use crate::notify::{Notification, ProviderKind, Target, send};
+use crate::objects::Objects;
 use crate::queue::{LeasedMessage, MessageOutcome, StoreError};
 use crate::render::hidden::HiddenTexts;
 
@@ -66,10 +68,34 @@ pub async fn send_messages(reconciler: Reconciler, shutdown: CancellationToken) 
     Ok(())
 }
 
+/// Why a Provider can send nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotSendable {
+    /// A Secret that is missing or wrong may be put right.
+    ForNow(String),
+    /// This build has no sender for it.
+    Ever(String),
+}
+
+impl NotSendable {
+    pub(super) fn into_message(self) -> String {
+        match self {
+            Self::ForNow(message) | Self::Ever(message) => message,
+        }
+    }
+}
+
+impl From<SecretProblem> for NotSendable {
+    fn from(problem: SecretProblem) -> Self {
+        Self::ForNow(problem.to_string())
+    }
+}
+
 async fn deliver(inner: &Inner, leased: LeasedMessage) {
     let message = &leased.message;
     let outcome = match prepare(inner, &leased) {
-        Err(error) => MessageOutcome::Retry { after: None, error },
+        Err(NotSendable::ForNow(error)) => MessageOutcome::Retry { after: None, error },
+        Err(NotSendable::Ever(error)) => MessageOutcome::Refused { error },
         Ok(None) => MessageOutcome::Refused { error: format!("`{}` is gone", message.alert) },
         Ok(Some((target, notification))) => match send(&inner.notify, &target, &notification).await {
             Ok(()) => MessageOutcome::Sent,
@@ -123,7 +149,7 @@ fn secrets_of(target: &Target) -> HiddenTexts {
 }
 
 /// Resolves the provider and its secrets. `None` when Alert or Provider is gone.
-fn prepare(inner: &Inner, leased: &LeasedMessage) -> Result<Option<(Target, Notification)>, String> {
+fn prepare(inner: &Inner, leased: &LeasedMessage) -> Result<Option<(Target, Notification)>, NotSendable> {
     let message = &leased.message;
     let alert_key = &message.alert;
     let Some(alert) = inner.objects.get_as::<Alert>(&alert_key.namespace, &alert_key.name) else {
@@ -131,19 +157,22 @@ fn prepare(inner: &Inner, leased: &LeasedMessage) -> Result<Option<(Target, Noti
     };
     let provider_key = &message.provider;
     let Some(provider) = inner.objects.get_as::<Provider>(&provider_key.namespace, &provider_key.name) else {
-        return Err(format!("`{provider_key}` does not exist"));
+        return Err(NotSendable::ForNow(format!("`{provider_key}` does not exist")));
     };
-    let target = target(inner, &provider)?;
+    let target = target(&inner.objects, &provider)?;
     let metadata = alert::metadata(&alert, &message.event);
     Ok(Some((target, Notification { event: message.event.clone(), metadata })))
 }
 
-fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
+/// Where and how a Provider sends, with its secrets.
+pub(super) fn target(objects: &Objects, provider: &Provider) -> Result<Target, NotSendable> {
     let spec = &provider.spec;
     let namespace = &provider.metadata.namespace;
     let kind = spec.r#type.map_or("", flux_api::ProviderType::as_str);
     let Some(kind) = ProviderKind::parse(kind) else {
-        return Err(format!("providers of type `{kind}` are not supported by this version"));
+        return Err(NotSendable::Ever(format!(
+            "providers of type `{kind}` are not supported by this version"
+        )));
     };
     let mut address = spec.address.clone().unwrap_or_default();
     let mut target = Target {
@@ -161,14 +190,14 @@ fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
         timeout: spec.timeout().min(LEASE - Duration::from_secs(15)),
     };
     if let Some(reference) = &spec.secret_ref {
-        let secret = inner.need_secret(namespace, &reference.name).map_err(|problem| problem.to_string())?;
+        let secret = need_secret(objects, namespace, &reference.name)?;
         let text = |key: &str| secret.get_str(key).map(str::to_owned);
         if let Some(found) = text("address") {
             if found.len() > ADDRESS_LIMIT {
-                return Err(format!(
+                return Err(NotSendable::ForNow(format!(
                     "the address in secret `{namespace}/{}` is longer than {ADDRESS_LIMIT} bytes",
                     reference.name
-                ));
+                )));
             }
             address = found.trim_end_matches('\n').to_owned();
         }
@@ -181,7 +210,10 @@ fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
         }
         if let Some(headers) = text("headers") {
             let parsed = goyaml::yaml_to_json(&headers).map_err(|_| {
-                format!("failed to read headers from secret `{namespace}/{}`", reference.name)
+                NotSendable::ForNow(format!(
+                    "failed to read headers from secret `{namespace}/{}`",
+                    reference.name
+                ))
             })?;
             for (name, value) in parsed.as_object().into_iter().flatten() {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -190,21 +222,21 @@ fn target(inner: &Inner, provider: &Provider) -> Result<Target, String> {
         }
     }
     if let Some(reference) = &spec.cert_secret_ref {
-        let secret = inner.need_secret(namespace, &reference.name).map_err(|problem| problem.to_string())?;
-        let tls = super::secrets::tls_material(&secret).map_err(|problem| problem.to_string())?;
+        let secret = need_secret(objects, namespace, &reference.name)?;
+        let tls = tls_material(&secret)?;
         target.authority = tls.ca;
         target.identity = tls.client.map(|client| (client.certificate, client.key));
     }
     if let Some(reference) = &spec.proxy_secret_ref {
-        let secret = inner.need_secret(namespace, &reference.name).map_err(|problem| problem.to_string())?;
-        let proxy = super::secrets::proxy(&secret).map_err(|problem| problem.to_string())?;
+        let secret = need_secret(objects, namespace, &reference.name)?;
+        let proxy = proxy(&secret)?;
         target.proxy = Some(SecretString::from(proxy.address));
     }
     if address.is_empty() {
-        return Err(format!(
+        return Err(NotSendable::ForNow(format!(
             "`{}` has no address\nhint: set `spec.address`, or the key `address` of its secret",
             provider.metadata.name
-        ));
+        )));
     }
     target.address = SecretString::from(address);
     Ok(target)

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::context::Inner;
-use crate::objects::Secret;
+use crate::objects::{Objects, Secret};
 use crate::source::{
     ClientCertificate, DockerConfig, GitCredentials, ImageName, Proxy, RegistryCredentials, SshCredentials,
     TlsMaterial,
@@ -27,13 +27,20 @@ impl Inner {
         namespace: &str,
         name: &str,
     ) -> Result<std::sync::Arc<Secret>, SecretProblem> {
-        match self.objects.secret(namespace, name) {
-            Ok(Some(secret)) => Ok(secret),
-            Ok(None) => {
-                Err(SecretProblem::Missing { namespace: namespace.to_owned(), name: name.to_owned() })
-            }
-            Err(error) => Err(SecretProblem::Unusable(error.to_string())),
-        }
+        need_secret(&self.objects, namespace, name)
+    }
+}
+
+/// See [`Inner::need_secret`].
+pub(super) fn need_secret(
+    objects: &Objects,
+    namespace: &str,
+    name: &str,
+) -> Result<std::sync::Arc<Secret>, SecretProblem> {
+    match objects.secret(namespace, name) {
+        Ok(Some(secret)) => Ok(secret),
+        Ok(None) => Err(SecretProblem::Missing { namespace: namespace.to_owned(), name: name.to_owned() }),
+        Err(error) => Err(SecretProblem::Unusable(error.to_string())),
     }
 }
 

@@ -4,13 +4,17 @@ use flux_api::FluxObject;
 use serde_json::{Value, json};
 
 use super::context::{Done, Run};
-use crate::model::Severity;
+use crate::model::{Kind, Severity};
+
+/// What is said of an object of such a kind.
+pub(super) fn message(kind: Kind) -> String {
+    format!("{kind} is not reconciled by this version of sluice; it is left to Flux")
+}
 
 /// Marks the object as stalled, in Flux's form.
 pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject) -> Done {
     let key = run.job.object.clone();
-    let message =
-        format!("{} is not reconciled by this version of sluice; it is left to Flux", object.kind());
+    let message = message(object.kind());
     let told = object.conditions().iter().any(|condition| {
         condition.message == message && condition.observed_generation == object.metadata().generation
     });

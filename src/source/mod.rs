@@ -17,9 +17,9 @@ use std::sync::Arc;
 pub use artifact::{Artifact, ArtifactError, ArtifactRequest, Include};
 pub use git::{
     ClientCertificate, CommitSigner, Expected, FileLimits, GitCheckout, GitCredentials, GitError,
-    GitErrorKind, GitIdentity, GitPush, GitReference, GitRequest, NewCommit, Proxy, PushError, PushHint,
-    RefUpdate, RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial, TrustedKeys,
-    VerifyError, VerifyMode,
+    GitErrorKind, GitIdentity, GitPush, GitReference, GitRequest, NewCommit, PrefixMatch, Proxy, PushError,
+    PushHint, RefUpdate, RegularFile, RepositoryHandle, SigningKeyError, SshCredentials, TlsMaterial,
+    TrustedKeys, VerifyError, VerifyMode,
 };
 pub use ignore::IgnoreRules;
 pub use limits::{AddressPolicy, SourceLimits};

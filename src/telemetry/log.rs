@@ -81,6 +81,20 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// A text on one line, for logs and cells of tables: its hint in brackets, control characters written out.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    const HINT: &str = "\nhint: ";
+    if !text.contains(HINT) {
+        return escape(text);
+    }
+    let mut parts = text.split(HINT);
+    let mut line = parts.next().unwrap_or_default().to_owned();
+    for hint in parts {
+        line.push_str(&format!(" (hint: {hint})"));
+    }
+    Cow::Owned(escape(&line).into_owned())
+}
+
 struct Line {
     format: LogFormat,
 }
@@ -104,12 +118,12 @@ where
 }
 
 fn text_line(now: jiff::Timestamp, level: Level, fields: &Fields) -> String {
-    let mut line = format!("{now:.3} {level:<5} {}", escape(&fields.message));
+    let mut line = format!("{now:.3} {level:<5} {}", one_line(&fields.message));
     for (name, value) in &fields.rest {
         // The message has said it already.
         let value = match value {
             Value::String(text) if fields.message.contains(text.as_str()) => continue,
-            Value::String(text) => escape(text).into_owned(),
+            Value::String(text) => one_line(text).into_owned(),
             other => other.to_string(),
         };
         line.push_str(&format!(" {name}={value}"));
@@ -219,6 +233,17 @@ mod tests {
     fn a_text_line_stays_one_line() {
         let at = "2026-11-24T10:00:00.5Z".parse().unwrap();
         insta::assert_snapshot!(text_line(at, Level::INFO, &fields()), @r"2026-11-24T10:00:00.500Z INFO  applied `HelmRelease/apps/web`\u{1b}[2J\nERROR forged elapsed_ms=12 path=a\u{9b}b");
+    }
+
+    #[test]
+    fn a_hint_stands_on_the_line_of_its_message() {
+        let at = "2026-11-24T10:00:00.5Z".parse().unwrap();
+        let message = "failed to fetch: no key\nhint: give one\u{1b}".to_owned();
+        let fields = Fields { message, rest: vec![("why".to_owned(), "a\nhint: b".into())] };
+        assert_eq!(
+            text_line(at, Level::WARN, &fields),
+            "2026-11-24T10:00:00.500Z WARN  failed to fetch: no key (hint: give one\\u{1b}) why=a (hint: b)"
+        );
     }
 
     #[test]

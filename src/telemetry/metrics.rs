@@ -16,7 +16,7 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    deliveries: Family<ByOutcome, Counter>,
+    deliveries: Family<DeliveryLabels, Counter>,
     jobs: Family<JobLabels, Counter>,
     notifications: Family<ByOutcome, Counter>,
     reconciles: Family<ObjectLabels, Histogram, fn() -> Histogram>,
@@ -31,6 +31,19 @@ struct Inner {
     set_aside: Gauge,
     kept_deliveries: Gauge,
     objects: Family<ReadyLabels, Gauge>,
+}
+
+/// Deliveries that are counted together.
+#[derive(Clone, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub struct DeliveryLabels {
+    /// The Receiver's type.
+    pub provider: String,
+    /// `namespace/name`; empty for paths that are nobody's.
+    pub receiver: String,
+    /// The key of the Secret whose token matched; empty where none did.
+    pub token: String,
+    /// `accepted`, `duplicate`, `refused` …
+    pub outcome: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -146,7 +159,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register(
             "sluice_deliveries",
-            "Webhook deliveries by provider and outcome",
+            "Webhook deliveries by provider, receiver, token and outcome",
             inner.deliveries.clone(),
         );
         registry.register("sluice_jobs", "Jobs that ended, by kind and outcome", inner.jobs.clone());
@@ -198,10 +211,9 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// So many deliveries have come in so far with this outcome: `accepted`, `duplicate`, `refused` …
-    pub fn deliveries(&self, provider: &str, outcome: &str, so_far: u64) {
-        let labels = ByOutcome { provider: provider.to_owned(), outcome: outcome.to_owned() };
-        let counter = self.0.deliveries.get_or_create(&labels);
+    /// So many deliveries have come in so far with these labels.
+    pub fn deliveries(&self, labels: &DeliveryLabels, so_far: u64) {
+        let counter = self.0.deliveries.get_or_create(labels);
         counter.inc_by(so_far.saturating_sub(counter.get()));
     }
 
@@ -323,8 +335,14 @@ mod tests {
     #[test]
     fn names_and_labels_are_those_dashboards_ask_for() {
         let metrics = Metrics::new();
-        metrics.deliveries("github", "accepted", 1);
-        metrics.deliveries("github", "accepted", 1);
+        let accepted = DeliveryLabels {
+            provider: "github".to_owned(),
+            receiver: "apps/push".to_owned(),
+            token: "token.previous".to_owned(),
+            outcome: "accepted".to_owned(),
+        };
+        metrics.deliveries(&accepted, 1);
+        metrics.deliveries(&accepted, 1);
         metrics.reconcile("HelmRelease", "apps", "web", Duration::from_millis(250));
         metrics.push_applied(Duration::from_secs(2));
         metrics.apply("member1", Duration::from_millis(80));
@@ -335,7 +353,7 @@ mod tests {
         });
         let text = metrics.encode();
         for line in [
-            r#"sluice_deliveries_total{provider="github",outcome="accepted"} 1"#,
+            r#"sluice_deliveries_total{provider="github",receiver="apps/push",token="token.previous",outcome="accepted"} 1"#,
             r#"gotk_reconcile_duration_seconds_count{kind="HelmRelease",name="web",namespace="apps"} 1"#,
             "sluice_push_to_applied_seconds_count 1",
             r#"sluice_apply_seconds_count{cluster="member1"} 1"#,

@@ -8,5 +8,5 @@ mod log;
 mod metrics;
 
 pub use health::{Observed, Readiness, routes};
-pub use log::{LogFormat, LogSettings, escape, init};
-pub use metrics::{Metrics, QueueGauges};
+pub use log::{LogFormat, LogSettings, escape, init, one_line};
+pub use metrics::{DeliveryLabels, Metrics, QueueGauges};

@@ -3,9 +3,34 @@
 use sluice::demo::git_server::Pushed;
 use sluice::demo::repository::Change::Write;
 use sluice::model::Revision;
-use sluice::source::{GitErrorKind, GitReference, GitRequest, SourceLimits, Sources};
+use sluice::source::{GitErrorKind, GitReference, GitRequest, PrefixMatch, SourceLimits, Sources};
 
 use crate::world::*;
+
+#[tokio::test]
+async fn a_commit_that_is_kept_is_found_by_its_beginning() {
+    let world = world().await;
+    let repository = &world.repository;
+    let first = repository.commit("main", &[Write("a.txt", b"1")], "first").unwrap();
+    let reference = GitReference { branch: Some("main".to_owned()), ..GitReference::default() };
+    let kept = world.fetch(&world.with(reference.clone())).await.repository;
+    let found = |prefix: &str| {
+        let (kept, prefix) = (kept.clone(), prefix.to_owned());
+        async move { kept.commit_with_prefix(&prefix).await.unwrap() }
+    };
+    assert_eq!(found(&first[..7]).await, PrefixMatch::One(first.clone()));
+    assert_eq!(found(&first.to_ascii_uppercase()[..12]).await, PrefixMatch::One(first.clone()));
+    assert_eq!(found("main").await, PrefixMatch::None);
+    let other = if first.starts_with('0') { "1234567" } else { "0123456" };
+    assert_eq!(found(other).await, PrefixMatch::None);
+    // Four digits are the fewest that libgit2 looks up: what is shorter could be anything.
+    assert_eq!(found("0").await, PrefixMatch::Several);
+    // A commit that was never fetched is not known.
+    let second = repository.commit("main", &[Write("a.txt", b"2")], "second").unwrap();
+    assert_eq!(found(&second[..12]).await, PrefixMatch::None);
+    let newer = world.fetch(&world.with(reference)).await.repository;
+    assert_eq!(newer.commit_with_prefix(&second[..12]).await.unwrap(), PrefixMatch::One(second));
+}
 
 #[tokio::test]
 async fn every_kind_of_reference_gives_fluxs_revision() {

@@ -15,6 +15,7 @@ use sluice::demo::world::{CHART, World};
 use sluice::model::{Kind, ObjectKey};
 use sluice::objects::Objects;
 use sluice::queue::Queue;
+use sluice::reconcile::Reconciler;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,7 @@ pub struct Pipeline {
     pub repository: DemoRepository,
     pub objects: Objects,
     pub queue: Queue,
+    pub reconciler: Reconciler,
     members: [ClusterHandle; 2],
     stop: CancellationToken,
     agent: tokio::task::JoinHandle<anyhow::Result<()>>,
@@ -72,8 +74,9 @@ impl Pipeline {
         let options = AgentOptions::new(dir.path().join("manifests"), dir.path().join("state"));
         let agent = Agent::start(options).await.unwrap();
         let (objects, queue) = (agent.objects.clone(), agent.queue.clone());
+        let reconciler = agent.reconciler.clone();
         let agent = tokio::spawn(agent.run(stop.clone().cancelled_owned()));
-        Self { dir, repository, objects, queue, members, stop, agent, servers }
+        Self { dir, repository, objects, queue, reconciler, members, stop, agent, servers }
     }
 
     pub fn member(&self, number: u8) -> &ClusterHandle {
@@ -161,6 +164,11 @@ impl Pipeline {
         assert!(text.contains(from), "`{from}` is not in {path}: {text}");
         let text = text.replace(from, to);
         self.commit(&[Change::Write(path, text.as_bytes())]);
+    }
+
+    /// Where the branch stands.
+    pub fn head(&self) -> String {
+        tokio::task::block_in_place(|| self.repository.head("master").unwrap().unwrap())
     }
 
     /// Commits any changes, and tells nobody.

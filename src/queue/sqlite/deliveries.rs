@@ -5,7 +5,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::super::{Delivery, DeliveryFilter, DeliverySummary, JobState, NewDelivery, Recorded};
 use super::{json, micros, object, time, undecodable};
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, Kind};
 
 /// Several statements in one go: each trip to the driver's thread costs more than the statement. `$n` counts through
 /// all of them.
@@ -98,6 +98,7 @@ pub(in super::super) async fn list_deliveries(
         "SELECT {SUMMARY} FROM deliveries
          WHERE (?1 IS NULL OR receiver = ?1) AND (?2 IS NULL OR received_at >= ?2)
            AND (?3 IS NULL OR seq < (SELECT seq FROM deliveries WHERE id = ?3))
+           AND (?5 IS NULL OR substr(receiver, 1, length(?5)) = ?5)
          ORDER BY seq DESC LIMIT ?4"
     );
     // Only our own constant is spliced in.
@@ -106,6 +107,7 @@ pub(in super::super) async fn list_deliveries(
         .bind(filter.since.map(micros))
         .bind(filter.before.as_ref().map(|id| id.as_str()))
         .bind(limit)
+        .bind(filter.namespace.as_ref().map(|namespace| format!("{}/{namespace}/", Kind::Receiver)))
         .fetch_all(conn)
         .await?
         .iter()

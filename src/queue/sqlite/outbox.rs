@@ -7,6 +7,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::super::{LeasedMessage, MessageLease, MessageOutcome, MessageState, NewMessage, StoredMessage};
 use super::{json, later, object, optional_time, span, text, time, undecodable};
+use crate::model::{Kind, ObjectKey};
 
 /// First pause after a failed attempt; doubled each time up to [`BACKOFF_MAX`].
 const BACKOFF: Duration = Duration::from_secs(2);
@@ -201,22 +202,24 @@ pub(super) async fn of_deliveries(
         .collect()
 }
 
-/// The last messages about an object, oldest first.
+/// The last messages about an object, oldest first; of an Alert or Provider those that it sends.
 pub(super) async fn of_object(
     conn: &mut SqliteConnection,
-    object: &str,
+    object: &ObjectKey,
     limit: u32,
 ) -> sqlx::Result<Vec<StoredMessage>> {
-    sqlx::query(
-        "SELECT * FROM (SELECT * FROM messages WHERE object = ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq",
-    )
-    .bind(object)
-    .bind(limit)
-    .fetch_all(conn)
-    .await?
-    .iter()
-    .map(read)
-    .collect()
+    let sql = match object.kind {
+        Kind::Alert => {
+            "SELECT * FROM (SELECT * FROM messages WHERE alert = ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq"
+        }
+        Kind::Provider => {
+            "SELECT * FROM (SELECT * FROM messages WHERE provider = ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq"
+        }
+        _ => {
+            "SELECT * FROM (SELECT * FROM messages WHERE object = ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq"
+        }
+    };
+    sqlx::query(sql).bind(object.to_string()).bind(limit).fetch_all(conn).await?.iter().map(read).collect()
 }
 
 /// The last messages of all, newest first.

@@ -229,6 +229,6 @@ pub(in super::super) async fn story_of_object(
     .iter()
     .map(read)
     .collect::<sqlx::Result<_>>()?;
-    let messages = super::outbox::of_object(conn, &key, limit).await?;
+    let messages = super::outbox::of_object(conn, object, limit).await?;
     Ok(Story { deliveries, jobs, steps, messages })
 }

@@ -274,6 +274,12 @@ async fn the_inbox_is_listed_newest_first_and_by_page() {
     assert_eq!((next[0].0.as_str(), next[1].0.as_str()), ("d2", "d1"));
     let other = ObjectKey::new(Kind::Receiver, "team", "github");
     assert!(list(DeliveryFilter { receiver: Some(other), ..Default::default() }).await.is_empty());
+    let of = async |namespace: &str| {
+        list(DeliveryFilter { namespace: Some(namespace.to_owned()), ..Default::default() }).await.len()
+    };
+    // Two are one page.
+    let own = store.delivery("x").receiver.namespace;
+    assert_eq!((of(&own).await, of(&own[..1]).await, of("nope").await), (2, 0, 0));
     let since = "2026-03-01T12:00:04Z".parse::<Timestamp>().unwrap();
     assert_eq!(list(DeliveryFilter { since: Some(since), ..Default::default() }).await.len(), 1);
 }

@@ -91,3 +91,15 @@ async fn a_message_whose_sender_was_killed_is_sent_again_at_the_next_start() {
     assert!(matches!(late, Err(StoreError::LeaseLost { .. })), "{late:?}");
     store.queue.finish_message(&second.lease, MessageOutcome::Sent).await.unwrap();
 }
+
+#[tokio::test]
+async fn alerts_and_providers_have_the_messages_they_send_in_their_story() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await;
+    let one = message(&store, Cause::of(CauseKind::Interval));
+    store.queue.enqueue_messages(vec![one.clone()]).await.unwrap();
+    let told = async |key: &ObjectKey| store.queue.story_of_object(key, 9).await.unwrap().messages.len();
+    assert_eq!((told(&one.alert).await, told(&one.provider).await, told(&one.event.object).await), (1, 1, 1));
+    let other = ObjectKey::new(Kind::Provider, "flux-system", "other");
+    assert_eq!(told(&other).await, 0);
+}

@@ -22,6 +22,7 @@ mod openpgp;
 mod outgoing;
 mod pack;
 mod pkt;
+mod prefix;
 mod protocol;
 mod push;
 mod receive;
@@ -42,6 +43,7 @@ mod walk;
 pub use checkout::{GitCheckout, RepositoryHandle};
 pub use commit::{GitIdentity, NewCommit};
 pub use error::{GitError, GitErrorKind};
+pub use prefix::PrefixMatch;
 pub use push::{Expected, GitPush, PushError, RefUpdate};
 pub use regular::RegularFile;
 pub use request::{
