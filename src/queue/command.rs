@@ -87,7 +87,7 @@ pub(super) enum Effect {
     Started(LeasedJob),
     Ended(Lease),
     PutIn(ObjectKey, CauseKind),
-    Vanished(usize),
+    Vanished(Vec<JobId>),
     Messages,
 }
 
@@ -116,8 +116,8 @@ impl Write {
             }
             Write::Claim(ask) => {
                 let (limit, worker, lease) = &ask.question;
-                let gone = sqlite::expire(conn, false, at).await?.len();
-                if gone > 0 {
+                let gone = sqlite::expire(conn, false, at).await?;
+                if !gone.is_empty() {
                     effects.push(Effect::Vanished(gone));
                 }
                 let jobs = sqlite::claim(conn, *limit, worker, *lease, at).await?;

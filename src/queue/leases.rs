@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 
 use super::{Lease, LeasedJob};
-use crate::model::{CauseKind, ObjectKey};
+use crate::model::{CauseKind, JobId, ObjectKey};
 
 /// The running jobs of this process, by object.
 #[derive(Debug, Default)]
@@ -29,8 +29,20 @@ impl Leases {
         self.lock().retain(|_, (held, _)| held != lease);
     }
 
-    /// A job for `object` was put in. An interval that comes due does not interrupt the work at hand.
-    pub(super) fn put_in(&self, object: &ObjectKey, cause: CauseKind) {
+    /// These leases ran out: whoever has them still should stop.
+    pub(super) fn vanished(&self, gone: &[JobId]) {
+        self.lock().retain(|_, (held, lost)| {
+            let stays = !gone.contains(&held.job);
+            if !stays {
+                lost.send_replace(true);
+            }
+            stays
+        });
+    }
+
+    /// A job for `object` was put in; true if another one of it runs here. An interval that comes due does not
+    /// interrupt the work at hand.
+    pub(super) fn put_in(&self, object: &ObjectKey, cause: CauseKind) -> bool {
         let interrupts = match cause {
             CauseKind::Delivery
             | CauseKind::Request
@@ -39,9 +51,12 @@ impl Leases {
             | CauseKind::Replay => true,
             CauseKind::Interval | CauseKind::Start => false,
         };
-        if interrupts && let Some((_, signal)) = self.lock().get(object) {
+        let leases = self.lock();
+        let Some((_, signal)) = leases.get(object) else { return false };
+        if interrupts {
             signal.send_replace(true);
         }
+        true
     }
 
     /// Turns true when a newer job waits for the object of this lease.
@@ -56,5 +71,52 @@ impl Leases {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, (Lease, watch::Sender<bool>)>> {
         self.0.lock().expect("the lock is held for one look at the map, which cannot panic")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+    use crate::queue::Priority;
+
+    fn job(name: &str) -> LeasedJob {
+        let id = JobId::generate();
+        LeasedJob {
+            lease: Lease { job: id.clone(), worker: "worker".into(), claim: 1 },
+            id,
+            object: ObjectKey::new(Kind::HelmRelease, "apps", name),
+            causes: Vec::new(),
+            payload: serde_json::Value::Null,
+            attempts: 0,
+            due_at: crate::model::Timestamp::UNIX_EPOCH,
+            priority: Priority::Push,
+        }
+    }
+
+    #[test]
+    fn a_push_for_a_busy_object_reaches_who_works_on_it() {
+        let leases = Leases::default();
+        let (web, db) = (job("web"), job("db"));
+        leases.started(&web);
+        let told = leases.superseded(&web.lease);
+        assert!(!leases.put_in(&db.object, CauseKind::Delivery));
+        assert!(leases.put_in(&web.object, CauseKind::Interval));
+        assert!(!*told.borrow());
+        assert!(leases.put_in(&web.object, CauseKind::Delivery));
+        assert!(*told.borrow());
+        leases.ended(&web.lease);
+        assert!(!leases.put_in(&web.object, CauseKind::Delivery));
+    }
+
+    #[test]
+    fn whoever_lost_a_lease_is_told_and_keeps_nobody_waiting() {
+        let leases = Leases::default();
+        let web = job("web");
+        leases.started(&web);
+        let told = leases.superseded(&web.lease);
+        leases.vanished(std::slice::from_ref(&web.id));
+        assert!(*told.borrow());
+        assert!(!leases.put_in(&web.object, CauseKind::Delivery));
     }
 }

@@ -163,12 +163,11 @@ impl Writer {
                     self.shared.leases.ended(&lease);
                     jobs = true;
                 }
-                Effect::PutIn(object, cause) => {
-                    self.shared.leases.put_in(&object, cause);
-                    jobs = true;
-                }
-                Effect::Vanished(count) => {
-                    tracing::warn!(count, "leases ran out; their jobs wait again");
+                // Behind a running job of its object it can be claimed only when that has ended.
+                Effect::PutIn(object, cause) => jobs |= !self.shared.leases.put_in(&object, cause),
+                Effect::Vanished(gone) => {
+                    tracing::warn!(count = gone.len(), "leases ran out; their jobs wait again");
+                    self.shared.leases.vanished(&gone);
                     jobs = true;
                 }
                 Effect::Messages => messages = true,

@@ -120,6 +120,8 @@ fn priority(row: &SqliteRow) -> sqlx::Result<Priority> {
 }
 
 /// Hands out due jobs whose object has no running job.
+///
+/// `LIMIT ?4` alone would be planned anew at each call: SQLite looks at what is bound there when it chooses an index.
 pub(in super::super) async fn claim(
     conn: &mut SqliteConnection,
     limit: u32,
@@ -133,7 +135,7 @@ pub(in super::super) async fn claim(
              SELECT seq FROM jobs AS due INDEXED BY jobs_claim
              WHERE state = 'pending' AND due_at <= ?3
                AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.object = due.object AND other.state = 'running')
-             ORDER BY priority DESC, due_at, seq LIMIT ?4)
+             ORDER BY priority DESC, due_at, seq LIMIT ?4 + 0)
          RETURNING id, object, payload, attempts, claims, priority, due_at, seq",
     )
     .bind(worker)

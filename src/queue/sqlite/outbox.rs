@@ -64,7 +64,7 @@ pub(in super::super) async fn claim_messages(
     .await?;
     let rows = sqlx::query(
         "UPDATE messages SET state = 'sending', claims = claims + 1, lease_until = ?2
-         WHERE seq IN (SELECT seq FROM messages WHERE state = 'pending' AND due_at <= ?1 ORDER BY due_at, seq LIMIT ?3)
+         WHERE seq IN (SELECT seq FROM messages WHERE state = 'pending' AND due_at <= ?1 ORDER BY due_at, seq LIMIT ?3 + 0)
          RETURNING *",
     )
     .bind(now)
