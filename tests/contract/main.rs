@@ -52,6 +52,24 @@ async fn the_simulation_forgets_when_it_is_told_to() {
     server.await.unwrap();
 }
 
+/// A real API server gives any free port, so this cannot be asked of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulation_keeps_what_a_dry_run_was_shown() {
+    let service = |name: &str| {
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
+            "spec": { "type": "NodePort", "ports": [{ "port": 80 }] }
+        })
+    };
+    simulated(async |api| {
+        let all = "/api/v1/namespaces/default/services";
+        let shown = api.post(&format!("{all}?dryRun=All"), &service("a")).await.expect(201);
+        let real = api.post(all, &service("a")).await.expect(201);
+        assert_eq!(shown["spec"], real["spec"]);
+    })
+    .await;
+}
+
 macro_rules! contract {
     ($($module:ident: $($name:ident),+;)+) => {
         mod simulation {

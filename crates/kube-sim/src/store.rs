@@ -52,13 +52,19 @@ pub(crate) struct Cluster {
     pub(crate) writes: AtomicU64,
 }
 
+/// The last of what Services were given.
+#[derive(Clone, Copy)]
+struct Given {
+    address: u32,
+    node_port: u32,
+}
+
 struct State {
     objects: HashMap<Name, BTreeMap<Name, Arc<Value>>>,
     resources: Vec<Resource>,
     version: u64,
     log: VecDeque<LogEntry>,
-    next_address: u32,
-    next_node_port: u32,
+    given: Given,
     fault: Option<Fault>,
     observer: Option<Observer>,
 }
@@ -87,8 +93,7 @@ impl Cluster {
                 resources: resources::built_in(),
                 version: 1,
                 log: VecDeque::new(),
-                next_address: 10,
-                next_node_port: 30_000,
+                given: Given { address: 10, node_port: 30_000 },
                 fault: None,
                 observer: None,
             }),
@@ -227,7 +232,7 @@ impl Cluster {
         if state.get(resource, namespace, &name).is_some() {
             return Err(status::already_exists(resource, &name));
         }
-        state.admit(resource, namespace, &name, None, &mut object)?;
+        state.admit(resource, namespace, &name, None, &mut object, options.dry_run)?;
         apply::record_update(resource, None, &mut object, &options.writer, &now());
         let stored = state.put(resource, namespace, object, None, options.dry_run);
         self.publish(state, options);
@@ -261,7 +266,7 @@ impl Cluster {
             keep_status(&live, &mut object);
         }
         keep_identity(&live, &mut object);
-        state.admit(resource, namespace, name, Some(&live), &mut object)?;
+        state.admit(resource, namespace, name, Some(&live), &mut object, options.dry_run)?;
         object["metadata"]["managedFields"] = live["metadata"]["managedFields"].clone();
         if comparable(&object) == comparable(&live) {
             return Ok(live);
@@ -310,7 +315,7 @@ impl Cluster {
             }
             None => prepare_new(resource, namespace, &mut object)?,
         }
-        state.admit(resource, namespace, name, live.as_ref(), &mut object)?;
+        state.admit(resource, namespace, name, live.as_ref(), &mut object, options.dry_run)?;
         if let Some(live) = &live
             && !outcome.changed
             && comparable(&object) == comparable(live)

@@ -9,8 +9,25 @@ use crate::resources::Resource;
 use crate::status::{self, Failure};
 
 impl State {
-    /// Defaults and the rules a client is most likely to run into.
+    /// Defaults and the rules a client is most likely to run into. What a dry run is given stays free.
     pub(super) fn admit(
+        &mut self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        live: Option<&Arc<Value>>,
+        object: &mut Value,
+        dry_run: bool,
+    ) -> Result<(), Failure> {
+        let before = self.given;
+        let admitted = self.complete(resource, namespace, name, live, object);
+        if dry_run {
+            self.given = before;
+        }
+        admitted
+    }
+
+    fn complete(
         &mut self,
         resource: &Resource,
         namespace: Option<&str>,
@@ -101,8 +118,9 @@ impl State {
                 let headless = object["spec"]["clusterIP"].as_str() == Some("None");
                 match live {
                     None if !headless && object["spec"]["clusterIP"].is_null() => {
-                        self.next_address += 1;
-                        let address = format!("10.96.{}.{}", self.next_address >> 8, self.next_address & 255);
+                        self.given.address += 1;
+                        let address =
+                            format!("10.96.{}.{}", self.given.address >> 8, self.given.address & 255);
                         object["spec"]["clusterIP"] = json!(address);
                         object["spec"]["clusterIPs"] = json!([address]);
                     }
@@ -135,8 +153,8 @@ impl State {
                             port["nodePort"] = match kept {
                                 Some(kept) if !kept.is_null() => kept,
                                 _ => {
-                                    self.next_node_port += 1;
-                                    json!(self.next_node_port)
+                                    self.given.node_port += 1;
+                                    json!(self.given.node_port)
                                 }
                             };
                         }
