@@ -80,7 +80,14 @@ pub(super) async fn reconcile(run: &mut Run<'_>, object: &FluxObject, release: &
                 run.event(object, severity, &blocked.reason, blocked.message.clone(), &[]);
             }
             run.write_status(&key, &release.metadata.uid, &status).await;
-            cap(blocked.done, interval)
+            let done = cap(blocked.done, interval);
+            if let Done::Wait { after, why } = &done {
+                // Nothing failed and nothing was done: the story would be silent.
+                let now = run.inner.now();
+                let detail = format!("{why}; again in {after:?}, or when that changes");
+                run.step("postpone", now, Duration::ZERO, StepOutcome::Skipped, detail);
+            }
+            done
         }
     }
 }

@@ -109,3 +109,19 @@ async fn f37_a_circle_of_dependencies_is_named_and_does_not_spin() {
     }
     pipeline.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_waits_for_another_says_so_in_its_story() {
+    let pipeline = Pipeline::start().await;
+    let text = manifest("waits", "member1-kubeconfig", "  dependsOn: [{name: nobody}]\n");
+    std::fs::write(pipeline.manifest("waits.yaml"), text).unwrap();
+    let waits = key("waits");
+    pipeline.until(&waits, |status| ready_status(status) == Some("False")).await;
+    // The status is on disk together with the job's end.
+    let story = pipeline.queue.story_of_object(&waits, 10).await.unwrap();
+    let step =
+        story.steps.iter().find(|step| step.step == "postpone").expect("the run is no gap in the story");
+    assert_eq!(step.outcome.as_str(), "skipped");
+    assert!(step.detail.contains("nobody") && step.detail.contains("again in 30s"), "{}", step.detail);
+    pipeline.stop().await;
+}
