@@ -14,7 +14,6 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use rustls_pki_types::ServerName;
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
@@ -22,13 +21,10 @@ use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 use super::answer;
 use super::error::Reason;
 use super::tls::TlsCache;
+use super::warm::{Slot, Warm};
 
 /// A member that does not complete a TCP handshake within this time is unreachable; the call's deadline is longer.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Idle connections are closed after this time, so that a thousand quiet members hold no sockets.
-const IDLE: Duration = Duration::from_secs(30);
-/// Bytes read ahead per connection, which an idle one keeps; objects are small and a thousand members read at once.
-const READ_BUFFER: usize = 16 << 10;
 
 /// One member's HTTP client. (`kube::Client` would keep a task and a line of its own for each.)
 pub(super) struct Connection(Box<dyn Fn(Request<Body>) -> Sent + Send + Sync>);
@@ -64,8 +60,13 @@ impl Connection {
     }
 }
 
-/// A client for `config` that keeps at most so many idle connections. Needs a tokio runtime around it.
-pub(super) fn open(mut config: kube::Config, tls: &TlsCache, idle: usize) -> Result<Connection, kube::Error> {
+/// A client for `config` that keeps at most so many idle connections, as long as it is one of the `warm` ones.
+pub(super) fn open(
+    mut config: kube::Config,
+    tls: &TlsCache,
+    warm: &Arc<Warm>,
+    idle: usize,
+) -> Result<Connection, kube::Error> {
     config.connect_timeout = Some(CONNECT);
     config.write_timeout = None;
     // A proxy, or a CA file that is read again as it rotates, is rare: kube's own stack knows both.
@@ -90,13 +91,8 @@ pub(super) fn open(mut config: kube::Config, tls: &TlsCache, idle: usize) -> Res
         None => Arc::new(DefaultServerNameResolver::default()),
     };
     let https = HttpsConnector::new(http, tls.get(&config)?, false, resolver);
-    let pool: hyper_util::client::legacy::Client<_, Body> =
-        hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(idle)
-            .http1_max_buf_size(READ_BUFFER)
-            .build(https);
+    let slot = Slot::new(Arc::clone(warm), https, idle);
+    let pool = tower::service_fn(move |request: Request<Body>| slot.client().request(request));
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

@@ -37,6 +37,7 @@ mod seen;
 mod selector;
 mod tls;
 mod wait;
+mod warm;
 mod watch;
 mod write;
 

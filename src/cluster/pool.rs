@@ -22,12 +22,14 @@ use super::kubeconfig::{self, Access, KubeconfigError, KubeconfigPolicy, Kubecon
 use super::member::{Health, Member};
 use super::seen::Seen;
 use super::tls::TlsCache;
+use super::warm::Warm;
 use crate::model::{Clock, Timestamp};
 
 /// Watches open at once per cluster; a wait bundles its objects into far fewer.
 const WATCHES: usize = 64;
 
-/// Idle connections to all clusters together, roughly: a few clusters keep what a push needs, a thousand one each.
+/// Idle connections to all clusters together, roughly: a few clusters keep what a push needs, many one each, and no
+/// more clusters than this any.
 const IDLE_CONNECTIONS: usize = 256;
 
 /// How clusters are talked to.
@@ -93,6 +95,7 @@ struct Shared {
     clock: Clock,
     user_agent: HeaderValue,
     tls: TlsCache,
+    warm: Arc<Warm>,
     kinds: Arc<SharedKinds>,
     members: Mutex<HashMap<[u8; 32], Pooled>>,
     health: Mutex<HashMap<[u8; 32], Weak<Health>>>,
@@ -122,6 +125,7 @@ impl Clusters {
             clock,
             user_agent,
             tls: TlsCache::default(),
+            warm: Warm::new(IDLE_CONNECTIONS),
             kinds: Arc::new(SharedKinds::default()),
             members: Mutex::new(HashMap::new()),
             health: Mutex::new(HashMap::new()),
@@ -225,12 +229,13 @@ impl Clusters {
         let health = self.health_of(&config);
         let certificate_expires = kubeconfig::client_certificate_expires(&config.auth_info);
         let idle = (IDLE_CONNECTIONS / (self.lock().len() + 1)).clamp(1, shared.settings.in_flight);
-        let connection =
-            connection::open(config, &shared.tls, idle).map_err(|error| KubeconfigReason::BadCredential {
+        let connection = connection::open(config, &shared.tls, &shared.warm, idle).map_err(|error| {
+            KubeconfigReason::BadCredential {
                 entry: server.clone(),
                 field: "credentials",
                 detail: format!("cannot be used: {error}"),
-            })?;
+            }
+        })?;
         let member = Arc::new(Member {
             server: server.into(),
             connection,
