@@ -146,6 +146,10 @@ impl From<Answer> for ExitCode {
     }
 }
 
+/// A thread for blocking work that had none for this long ends. What is done each second would keep as many as there
+/// ever were for tokio's ten seconds, each with memory of its own.
+const IDLE_THREAD: Duration = Duration::from_secs(2);
+
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -155,13 +159,15 @@ pub fn run() -> ExitCode {
     if let Command::Template(args) = &cli.command {
         return ended(terminal, template::run(args));
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            terminal.say(Mark::Failed, format!("failed to start threads: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD).build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                terminal.say(Mark::Failed, format!("failed to start threads: {error}"));
+                return ExitCode::FAILURE;
+            }
+        };
     ended(terminal, runtime.block_on(Box::pin(perform(cli.command, &context))))
 }
 

@@ -47,7 +47,7 @@ pub use self::store::{
 };
 
 /// Changes kept for a slow subscriber: a reload of some thousand objects. Who falls behind further relists.
-const CHANGES: usize = 8_192;
+const CHANGES: usize = 2_048;
 /// Writers of different objects meet in the same lock rarely enough with this many.
 const LOCKS: usize = 64;
 

@@ -16,6 +16,8 @@ use super::super::{OpenError, QueueSettings};
 pub(super) const STORE: &str = "store.db";
 /// The file whose lock says that a process owns the store; it holds that process's id.
 const LOCK: &str = "store.lock";
+/// Pages a reader keeps, as SQLite counts: KiB, negative. What it has not kept the system still has.
+const READER_CACHE: &str = "-512";
 /// Above this size the integrity check runs beside the agent, so that a large store does not delay the start.
 const CHECK_AT_START: u64 = 64 << 20;
 
@@ -71,7 +73,7 @@ async fn open_with(
         .max_connections(settings.readers.max(1))
         .min_connections(0)
         .acquire_timeout(settings.record_timeout)
-        .connect_lazy_with(base_options(&path, settings).read_only(true));
+        .connect_lazy_with(base_options(&path, settings).read_only(true).pragma("cache_size", READER_CACHE));
     Ok(Opened { path, writer, readers, lock, unchecked })
 }
 
