@@ -17,6 +17,10 @@ const WAL_WORTH: u64 = 4 << 20;
 const WAL_MUST: u64 = 64 << 20;
 /// How often the housekeeper looks around.
 const TICK: Duration = Duration::from_secs(1);
+/// How often under a flood: what a checkpoint brings to the disk at once, every transaction waits for.
+const FLOOD_TICK: Duration = Duration::from_millis(100);
+/// Transactions between two looks that make a flood.
+const FLOOD: u64 = 16;
 
 /// Runs beside the writer and asks it like everybody else.
 pub(super) struct Housekeeper {
@@ -32,11 +36,11 @@ impl Housekeeper {
     pub(super) async fn run(mut self) -> Result<(), StoreError> {
         let mut conn: Option<SqliteConnection> = None;
         let mut tidied: Option<tokio::time::Instant> = None;
-        let mut wal_before = 0;
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut commits_before = 0;
+        let mut pause = Duration::ZERO;
         loop {
-            ticks.tick().await;
+            tokio::time::sleep(pause).await;
+            pause = TICK;
             if !self.shared.is_healthy() {
                 // Any answer will do: the writer notes by itself whether it can write again.
                 drop(self.ask(Write::Probe, ()).await);
@@ -52,11 +56,19 @@ impl Housekeeper {
                     tidied = Some(tokio::time::Instant::now());
                 }
             }
+            let commits = self.shared.commits();
+            let new = commits - commits_before;
+            commits_before = commits;
+            if new >= FLOOD {
+                pause = FLOOD_TICK;
+            }
+            // The file keeps its length when the WAL begins anew, so a long one says little.
             let wal = wal_size(&self.path).await;
-            let idle = wal == wal_before;
-            wal_before = wal;
-            if wal >= WAL_MUST || (wal >= WAL_WORTH && idle && self.shared.take_dirty()) {
-                self.checkpoint(&mut conn, wal).await?;
+            let worth = new >= FLOOD || wal >= WAL_MUST || (wal >= WAL_WORTH && new == 0);
+            if worth && self.shared.take_dirty() {
+                let asked = self.checkpoint(&mut conn, new > 0).await?;
+                // What the writer does for us is no work of anybody's.
+                commits_before += u64::from(asked);
             }
         }
     }
@@ -72,9 +84,9 @@ impl Housekeeper {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Copies most of the WAL beside the writer, then, when it is too long, has the writer copy the rest so that
-    /// it can begin anew.
-    async fn checkpoint(&self, conn: &mut Option<SqliteConnection>, wal: u64) -> Result<(), StoreError> {
+    /// Copies most of the WAL beside the writer, then, when it is too long, has a `busy` writer copy the rest so that
+    /// it can begin anew. True if the writer was asked.
+    async fn checkpoint(&self, conn: &mut Option<SqliteConnection>, busy: bool) -> Result<bool, StoreError> {
         let mut own = conn.take();
         let done = async {
             let conn = match &mut own {
@@ -87,15 +99,18 @@ impl Housekeeper {
         if done.is_ok() {
             *conn = own;
         }
-        if let Err(error) = done {
-            let error = sqlite::classify("checkpoint the store", &error);
-            tracing::warn!(%error, "a checkpoint failed");
-            return if matches!(error, StoreError::Broken { .. }) { Err(error) } else { Ok(()) };
+        match done {
+            Ok(bytes) if bytes >= WAL_MUST && busy => {
+                drop(self.ask(Write::Checkpoint, ()).await);
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) => {
+                let error = sqlite::classify("checkpoint the store", &error);
+                tracing::warn!(%error, "a checkpoint failed");
+                if matches!(error, StoreError::Broken { .. }) { Err(error) } else { Ok(false) }
+            }
         }
-        if wal >= WAL_MUST {
-            drop(self.ask(Write::Checkpoint, ()).await);
-        }
-        Ok(())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

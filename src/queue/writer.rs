@@ -66,12 +66,11 @@ impl Writer {
             let closing = group.iter().any(|write| matches!(write, Write::Close(_)));
             let checkpointing = group.iter().any(|write| matches!(write, Write::Checkpoint(_)));
             if checkpointing && let Some(conn) = &mut self.connection {
-                sqlite::checkpoint(conn)
-                    .await
-                    .map_err(|error| sqlite::classify("checkpoint the store", &error))
-                    .or_else(
-                        |error| if matches!(error, StoreError::Broken { .. }) { Err(error) } else { Ok(()) },
-                    )?;
+                let done = sqlite::checkpoint(conn).await;
+                let failed = done.map_err(|error| sqlite::classify("checkpoint the store", &error)).err();
+                if let Some(broken @ StoreError::Broken { .. }) = failed {
+                    return Err(broken);
+                }
             }
             let jump = wall.jump(&self.clock);
             let done = self.commit(std::mem::take(&mut group), jump).await;

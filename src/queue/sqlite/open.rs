@@ -16,6 +16,8 @@ use super::super::{OpenError, QueueSettings};
 pub(super) const STORE: &str = "store.db";
 /// The file whose lock says that a process owns the store; it holds that process's id.
 const LOCK: &str = "store.lock";
+/// A page of the database, and a frame of the WAL but for its head; SQLite's default.
+const PAGE: u64 = 4096;
 /// Pages a reader keeps, as SQLite counts: KiB, negative. What it has not kept the system still has.
 const READER_CACHE: &str = "-512";
 /// Above this size the integrity check runs beside the agent, so that a large store does not delay the start.
@@ -165,9 +167,13 @@ pub(in super::super) async fn quick_check(conn: &mut SqliteConnection) -> sqlx::
     Ok(if verdict == "ok" { Ok(()) } else { Err(verdict) })
 }
 
-/// Copies what is in the WAL into the database without waiting for readers.
-pub(in super::super) async fn checkpoint(conn: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(conn).await.map(drop)
+/// Copies what is in the WAL into the database without waiting for readers. Bytes that stand in the WAL, copied or not;
+/// it begins anew with the first write that finds all of it copied.
+pub(in super::super) async fn checkpoint(conn: &mut SqliteConnection) -> sqlx::Result<u64> {
+    // Whether somebody was in the way, frames, frames copied (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint).
+    let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(conn).await?;
+    let frames: i64 = row.try_get(1)?;
+    Ok(u64::try_from(frames).unwrap_or(0) * PAGE)
 }
 
 async fn migrate(path: &Path, conn: &mut SqliteConnection, migrations: &Migrator) -> Result<(), OpenError> {

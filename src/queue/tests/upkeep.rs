@@ -1,3 +1,5 @@
+use std::io::Read as _;
+
 use sqlx::ConnectOptions;
 
 use super::*;
@@ -163,4 +165,31 @@ async fn generated_objects_overlays_and_what_was_applied_survive_a_kill() {
     assert_eq!(store.queue.overlays().await.unwrap(), []);
     store.queue.delete_generated(&chart).await.unwrap();
     assert_eq!(store.queue.generated().await.unwrap(), []);
+}
+
+/// How often the WAL has begun anew, as its head counts (https://www.sqlite.org/fileformat2.html#walformat).
+fn wal_rounds(dir: &Path) -> u32 {
+    let mut head = [0; 16];
+    std::fs::File::open(dir.join("store.db-wal")).unwrap().read_exact(&mut head).unwrap();
+    u32::from_be_bytes(head[12..].try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wal_begins_anew_under_a_flood() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await;
+    let body: bytes::Bytes = vec![b'x'; 256 << 10].into();
+    let first = wal_rounds(dir.path());
+    let flood = async {
+        for number in 0.. {
+            let delivery = NewDelivery { body: body.clone(), ..store.delivery(&format!("flood-{number}")) };
+            store.queue.record_delivery(delivery, Vec::new()).await.unwrap();
+            if number % 64 == 0 && wal_rounds(dir.path()) != first {
+                return number;
+            }
+        }
+        unreachable!("numbers do not end")
+    };
+    let written = tokio::time::timeout(seconds(60), flood).await.expect("the WAL grows without end");
+    assert!(written >= 256, "64 MiB are worth it, not {written} bodies");
 }
