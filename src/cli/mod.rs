@@ -146,9 +146,9 @@ impl From<Answer> for ExitCode {
     }
 }
 
-/// A thread for blocking work that had none for this long ends. What is done each second would keep as many as there
-/// ever were for tokio's ten seconds, each with memory of its own.
-const IDLE_THREAD: Duration = Duration::from_secs(2);
+/// A thread for blocking work that had none for this long ends. tokio's ten seconds keep as many as there ever were, since
+/// what is done each second goes round them; and the allocator gives memory back to the system when a thread ends.
+const IDLE_THREAD: Duration = Duration::from_millis(500);
 
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
