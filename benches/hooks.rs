@@ -6,6 +6,9 @@
 //! sent in time counts from when it should have been). At last the same while the agent is killed with SIGKILL again and
 //! again; every hook that was answered with 200 must be in the store afterwards, with its job.
 //!
+//! Agent and bench share the machine, so the bench is to be light: one thread sends, and the forge remembers what `git`
+//! answered (the repository does not change), giving it out as late as a forge on another machine would.
+//!
 //!     scripts/bench-hooks [--hooks 20000] [--clients 64] [--kills 10] [--seconds 10]
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
@@ -14,20 +17,82 @@ mod support;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sluice::demo::forge::{Forge, signature};
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, Response, Uri, header};
+use sluice::demo::forge::{push_body, signature};
+use sluice::demo::git_server::GitServer;
+use sluice::demo::repository::{Change, DemoRepository};
 use sluice::model::Clock;
 use sluice::queue::{DeliveryFilter, Queue, QueueSettings};
 use sluice::receiver::hook_path;
-use support::{AgentProcess, Figures, argument, load};
+use support::{AgentProcess, Figures, Launch, argument, load};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt as _;
 
 const TOKEN: &str = "bench-token";
 const BODY: usize = 10 * 1024;
+/// How far away the forge is.
+const FORGE_TAKES: Duration = Duration::from_millis(25);
+
+/// A forge with one commit. The same question has the same answer, so `git` is asked once.
+struct Forge {
+    url: String,
+    commit: String,
+}
+
+#[derive(Clone)]
+struct Remembering {
+    git: axum::Router,
+    answers: Arc<Mutex<HashMap<Question, Answer>>>,
+}
+
+type Question = (Method, Uri, Bytes);
+type Answer = (axum::http::response::Parts, Bytes);
+
+impl Forge {
+    /// Opens the port; the forge answers for as long as the task runs.
+    async fn open(root: &std::path::Path) -> (Self, tokio::task::JoinHandle<()>) {
+        let repository = DemoRepository::create(root.join("app.git"), "master").unwrap();
+        repository.commit("master", &[Change::Write("README.md", b"hello")], "Say hello").unwrap();
+        let commit = repository.head("master").unwrap().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/app.git", listener.local_addr().unwrap());
+        let remembering = Remembering { git: GitServer::new(root).router(), answers: Arc::default() };
+        let router = axum::Router::new().fallback(remembered).with_state(remembering);
+        (Self { url, commit }, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
+    }
+}
+
+async fn remembered(State(forge): State<Remembering>, request: Request) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let question = (head.method.clone(), head.uri.clone(), body.clone());
+    let known = forge.answers.lock().unwrap().get(&question).cloned();
+    let (head, body) = match known {
+        Some(known) => known,
+        None => {
+            let answer = ask_git(forge.git.clone(), head, body).await;
+            forge.answers.lock().unwrap().insert(question, answer.clone());
+            answer
+        }
+    };
+    tokio::time::sleep(FORGE_TAKES).await;
+    Response::from_parts(head, body.into())
+}
+
+async fn ask_git(git: axum::Router, head: Parts, body: Bytes) -> Answer {
+    let answer = git.oneshot(Request::from_parts(head, Body::from(body))).await.unwrap();
+    let (mut head, body) = answer.into_parts();
+    head.headers.remove(header::CONTENT_LENGTH);
+    (head, axum::body::to_bytes(body, 1 << 20).await.unwrap())
+}
 
 struct Plan {
     address: SocketAddr,
@@ -39,8 +104,7 @@ struct Plan {
 impl Plan {
     fn new(address: SocketAddr, forge: &Forge, hooks: usize) -> Self {
         // The commit the source stands at: what is measured is receiving, not how many processes git needs for a fetch.
-        let commit = forge.repository.head("master").unwrap().unwrap();
-        let mut body = sluice::demo::forge::push_body(&forge.url, "refs/heads/master", &commit, &commit);
+        let mut body = push_body(&forge.url, "refs/heads/master", &forge.commit, &forge.commit);
         // As long as a push with a handful of commits.
         let padding = "x".repeat(BODY - body.len() - 20);
         body.truncate(body.len() - 1);
@@ -69,28 +133,33 @@ impl Plan {
     }
 
     async fn exchange(&self, stream: &mut TcpStream, id: &str) -> Option<u16> {
-        let mut request = format!("{}X-GitHub-Delivery: {id}\r\n\r\n", self.head).into_bytes();
+        let mut request = Vec::with_capacity(self.head.len() + self.body.len() + 64);
+        request.extend_from_slice(self.head.as_bytes());
+        request.extend_from_slice(b"X-GitHub-Delivery: ");
+        request.extend_from_slice(id.as_bytes());
+        request.extend_from_slice(b"\r\n\r\n");
         request.extend_from_slice(&self.body);
         stream.write_all(&request).await.ok()?;
-        let mut answer = Vec::with_capacity(512);
-        let end = loop {
+        // An answer is a few hundred bytes, and there is none but the one asked for.
+        let mut answer = Vec::with_capacity(1024);
+        loop {
             if stream.read_buf(&mut answer).await.ok()? == 0 {
                 return None;
             }
-            if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end + 4;
-            }
-        };
-        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
-        let length: usize =
-            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())?;
-        while answer.len() < end + length {
-            if stream.read_buf(&mut answer).await.ok()? == 0 {
-                return None;
+            if let Some(code) = whole(&answer) {
+                return Some(code);
             }
         }
-        head.split(' ').nth(1)?.parse().ok()
     }
+}
+
+/// The code of an answer that has arrived in full.
+fn whole(answer: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(answer).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let length: usize =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap();
+    (body.len() >= length).then(|| head.split(' ').nth(1).unwrap().parse().unwrap())
 }
 
 /// One client: sends until nothing is left. Ids that were answered with 200, and how long the answers took.
@@ -169,16 +238,13 @@ async fn flood(plan: Plan, clients: usize) -> (Vec<(String, Duration)>, Duration
     (accepted, clock.elapsed())
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let (hooks, clients, kills) = (argument("hooks", 20_000), argument("clients", 64), argument("kills", 10));
     let seconds = argument("seconds", 10);
     let dir = tempfile::TempDir::new().unwrap();
-    let (sender, _answers) = tokio::sync::mpsc::channel(1);
-    let (forge, tasks) = Forge::create(&dir.path().join("git"), 0, sender).await.unwrap();
-    let stop = tokio_util::sync::CancellationToken::new();
-    let git = tokio::spawn(tasks.run(stop.clone()));
+    let (forge, git) = Forge::open(&dir.path().join("git")).await;
     let manifests = dir.path().join("manifests");
     std::fs::create_dir_all(&manifests).unwrap();
     let text = format!(
@@ -190,7 +256,11 @@ async fn main() {
     std::fs::write(manifests.join("bench.yaml"), text).unwrap();
     let state = dir.path().join("state");
     println!("load before: {}", load());
-    let mut agent = AgentProcess::start(&manifests, &state);
+    // As it runs at its users', one line of log for each hook included.
+    let mut launch = Launch::new(&manifests, &state);
+    launch.flags.retain(|flag| flag != "--log-level" && flag != "warn");
+    launch.log = Some(dir.path().join("log"));
+    let mut agent = AgentProcess::launch(launch);
     let address = agent.listen;
 
     flood(Plan::new(address, &forge, hooks / 20), clients).await;
@@ -243,7 +313,6 @@ async fn main() {
     println!("load after: {}", load());
     queue.close().await.unwrap();
     writing.await.unwrap().unwrap();
-    stop.cancel();
-    git.await.unwrap().unwrap();
+    git.abort();
     assert_eq!((lost, idle), (0, 0));
 }
