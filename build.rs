@@ -10,7 +10,8 @@ fn main() {
     }
 }
 
-/// Whether what starts the program knows packed relocations: musl as Rust brings it along does, glibc from 2.36 on.
+/// Whether what starts the program knows packed relocations: musl as Rust brings it along does, glibc from 2.36 on. An
+/// older one refuses to start what was linked here, and names what it lacks.
 fn is_understood() -> bool {
     let target = |what: &str| std::env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
     if target("OS") != "linux" {
