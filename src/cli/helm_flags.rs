@@ -2,6 +2,7 @@
 //! Scripts pass them; the first are taken without effect, the others are refused by name. Renders nothing.
 
 use anyhow::bail;
+use secrecy::SecretString;
 
 /// What scripts written for helm pass besides.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -68,7 +69,40 @@ pub struct HelmFlags {
     #[arg(long, value_name = "NAME")]
     kube_context: Option<String>,
     #[command(flatten)]
+    unneeded: UnneededFlags,
+    #[command(flatten)]
     refused: RefusedFlags,
+}
+
+/// helm's flags for a cluster and for its own caches, which are not asked.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct UnneededFlags {
+    #[arg(long, hide = true)]
+    burst_limit: Option<i64>,
+    #[arg(long, hide = true)]
+    content_cache: Option<String>,
+    #[arg(long, hide = true)]
+    kube_apiserver: Option<String>,
+    #[arg(long, hide = true)]
+    kube_as_group: Vec<String>,
+    #[arg(long, hide = true)]
+    kube_as_user: Option<String>,
+    #[arg(long, hide = true)]
+    kube_ca_file: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    kube_insecure_skip_tls_verify: Option<String>,
+    #[arg(long, hide = true)]
+    kube_tls_server_name: Option<String>,
+    #[arg(long, hide = true)]
+    kube_token: Option<SecretString>,
+    #[arg(long, hide = true)]
+    qps: Option<f32>,
+    #[arg(long, hide = true)]
+    registry_config: Option<String>,
+    #[arg(long, hide = true)]
+    repository_cache: Option<String>,
+    #[arg(long, hide = true)]
+    repository_config: Option<String>,
 }
 
 /// What needs something that is not there.
@@ -80,7 +114,7 @@ struct RefusedFlags {
     #[arg(long, hide = true)]
     username: Option<String>,
     #[arg(long, hide = true)]
-    password: Option<String>,
+    password: Option<SecretString>,
     #[arg(long, hide = true)]
     ca_file: Option<String>,
     #[arg(long, hide = true)]

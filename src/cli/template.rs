@@ -428,7 +428,7 @@ mod tests {
             let words = ["template", "web", path.as_str()].into_iter().chain(flags.split(' '));
             printed(&Line::try_parse_from(words).unwrap_or_else(|error| panic!("{flags}: {error}")).args)
         };
-        let harmless = "--create-namespace --wait --wait-for-jobs --timeout 5m --description x --labels a=b,c=d --dry-run --replace --disable-openapi-validation --version 1.x --kube-context c --color never --server-side --take-ownership";
+        let harmless = "--create-namespace --wait --wait-for-jobs --timeout 5m --description x --labels a=b,c=d --dry-run --replace --disable-openapi-validation --version 1.x --kube-context c --color never --server-side --take-ownership --burst-limit 9 --qps 1.5 --content-cache c --kube-apiserver s --kube-as-group g --kube-as-group h --kube-as-user u --kube-ca-file f --kube-insecure-skip-tls-verify --kube-tls-server-name n --kube-token t --registry-config r --repository-cache c --repository-config f";
         assert_eq!(with(harmless).unwrap(), plain);
         assert_eq!(with("--wait=legacy --dry-run=client --server-side=false").unwrap(), plain);
         for (flags, text) in [
