@@ -19,22 +19,7 @@ impl State {
         object: &mut Value,
         dry_run: bool,
     ) -> Result<(), Failure> {
-        let before = self.given;
-        let admitted = self.complete(resource, namespace, name, live, object);
-        if dry_run {
-            self.given = before;
-        }
-        admitted
-    }
-
-    fn complete(
-        &mut self,
-        resource: &Resource,
-        namespace: Option<&str>,
-        name: &str,
-        live: Option<&Arc<Value>>,
-        object: &mut Value,
-    ) -> Result<(), Failure> {
+        let mut given = self.given;
         if live.is_none()
             && let Some(namespace) = namespace
         {
@@ -118,9 +103,8 @@ impl State {
                 let headless = object["spec"]["clusterIP"].as_str() == Some("None");
                 match live {
                     None if !headless && object["spec"]["clusterIP"].is_null() => {
-                        self.given.address += 1;
-                        let address =
-                            format!("10.96.{}.{}", self.given.address >> 8, self.given.address & 255);
+                        given.address += 1;
+                        let address = format!("10.96.{}.{}", given.address >> 8, given.address & 255);
                         object["spec"]["clusterIP"] = json!(address);
                         object["spec"]["clusterIPs"] = json!([address]);
                     }
@@ -153,8 +137,8 @@ impl State {
                             port["nodePort"] = match kept {
                                 Some(kept) if !kept.is_null() => kept,
                                 _ => {
-                                    self.given.node_port += 1;
-                                    json!(self.given.node_port)
+                                    given.node_port += 1;
+                                    json!(given.node_port)
                                 }
                             };
                         }
@@ -187,6 +171,9 @@ impl State {
                 }
             }
             _ => {}
+        }
+        if !dry_run {
+            self.given = given;
         }
         Ok(())
     }
