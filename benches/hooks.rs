@@ -257,10 +257,11 @@ async fn main() {
     let state = dir.path().join("state");
     println!("load before: {}", load());
     // As it runs at its users', one line of log for each hook included.
-    let mut launch = Launch::new(&manifests, &state);
-    launch.flags.retain(|flag| flag != "--log-level" && flag != "warn");
-    launch.log = Some(dir.path().join("log"));
-    let mut agent = AgentProcess::launch(launch);
+    let mut agent = AgentProcess::launch(Launch {
+        flags: ["--api-listen", "off", "--metrics-listen", "off"].map(str::to_owned).into(),
+        log: Some(dir.path().join("log")),
+        ..Launch::new(&manifests, &state)
+    });
     let address = agent.listen;
 
     flood(Plan::new(address, &forge, hooks / 20), clients).await;

@@ -78,13 +78,18 @@ async fn world(annotations: &str, push: &str) -> World {
     .await
 }
 
+/// What asks for a pull request on this forge.
+fn annotations(api: &str) -> String {
+    format!(
+        "image.sluice.dev/pull-request: gitea, image.sluice.dev/pull-request-api: \"{api}\", \
+         image.sluice.dev/pull-request-secret: forge-token"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_image_becomes_one_pull_request_and_the_next_one_updates_it() {
     let (api, forge, server) = gitea().await;
-    let annotations = format!(
-        "image.sluice.dev/pull-request: gitea, image.sluice.dev/pull-request-api: \"{api}\", \
-         image.sluice.dev/pull-request-secret: forge-token"
-    );
+    let annotations = annotations(&api);
     let world = world(&annotations, "    push: {branch: auto}\n").await;
     world.settled().await;
     assert!(forge.lock().unwrap().pulls.is_empty(), "nothing is proposed before anything changed");
@@ -117,10 +122,7 @@ async fn a_new_image_becomes_one_pull_request_and_the_next_one_updates_it() {
 async fn a_forge_that_is_down_is_asked_again_and_nothing_is_pushed_twice() {
     let (api, forge, server) = gitea().await;
     forge.lock().unwrap().down = true;
-    let annotations = format!(
-        "image.sluice.dev/pull-request: gitea, image.sluice.dev/pull-request-api: \"{api}\", \
-         image.sluice.dev/pull-request-secret: forge-token"
-    );
+    let annotations = annotations(&api);
     let world = world(&annotations, "    push: {branch: auto}\n").await;
     world.settled().await;
     world.resolve("image-policy", IMAGE, "1.0.0").await;
@@ -140,10 +142,7 @@ async fn a_forge_that_is_down_is_asked_again_and_nothing_is_pushed_twice() {
 async fn whoever_follows_the_push_branch_is_woken_by_the_run_after_one_that_failed_behind_the_push() {
     let (api, forge, server) = gitea().await;
     forge.lock().unwrap().down = true;
-    let annotations = format!(
-        "image.sluice.dev/pull-request: gitea, image.sluice.dev/pull-request-api: \"{api}\", \
-         image.sluice.dev/pull-request-secret: forge-token"
-    );
+    let annotations = annotations(&api);
     let secret = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: forge-token, namespace: {NS}}}\nstringData: {{token: canary}}\n"
     );
