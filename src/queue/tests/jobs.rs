@@ -373,6 +373,25 @@ async fn waiting_ends_when_a_job_comes_in_ends_or_comes_due() {
 }
 
 #[tokio::test]
+async fn a_push_is_noticed_at_once_after_the_leases_of_its_object_ran_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await;
+    store.queue.enqueue(vec![store.timer(app(), seconds(0))]).await.unwrap();
+    for _ in 0..5 {
+        let job = store.claim_one().await;
+        store.queue.reached(&job.lease, "render").await.unwrap();
+        store.clock.advance(LEASE + seconds(1));
+    }
+    assert!(store.claim_all().await.is_empty(), "set aside");
+    let mut wait = std::pin::pin!(store.queue.wait());
+    let still = tokio::time::timeout(Duration::from_millis(200), &mut wait).await;
+    assert!(still.is_err(), "a timer of an object that was set aside waits");
+    store.queue.enqueue(vec![store.push(app(), &DeliveryId::generate(), "2")]).await.unwrap();
+    tokio::time::timeout(seconds(20), wait).await.expect("whoever held the lease is still taken for busy");
+    store.claim_one().await;
+}
+
+#[tokio::test]
 async fn f26_a_wall_clock_set_forward_does_not_end_leases() {
     let dir = tempfile::tempdir().unwrap();
     let wall = Clock::manual("2026-03-01T12:00:00Z".parse().unwrap());
